@@ -1,0 +1,101 @@
+"""What every display of the teaching layer shares: escaping, note markup, and one theme-safe style sheet.
+
+JupyterLab removes `<style>` and `var(…)` from the outputs of a notebook that is not trusted yet, so layout stands in
+`style` attributes and colour in the style sheet: without it the text inherits the theme's colour.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+_LIGHT = (
+    "--sl-text:var(--jp-content-font-color1,#1f2328);--sl-quiet:var(--jp-content-font-color2,#57606a);"
+    "--sl-card:var(--jp-layout-color1,#fff);--sl-code:var(--jp-cell-editor-background,#f5f6f8);"
+    "--sl-line:var(--jp-border-color2,#d0d7de);--sl-accent:#0072b2;--sl-on-accent:#fff;"
+    "--sl-good:#00704f;--sl-bad:#b3430b;"
+    "--sl-keyword:var(--jp-mirror-editor-keyword-color,#006b2d);"
+    "--sl-string:var(--jp-mirror-editor-string-color,#a31515);"
+    "--sl-number:var(--jp-mirror-editor-number-color,#0a6b55);"
+    "--sl-comment:var(--jp-mirror-editor-comment-color,#3d6b73);"
+    "--sl-name:var(--jp-mirror-editor-def-color,#0a3fb5)"
+)
+_DARK_FALLBACKS = {
+    "#1f2328": "#e6e8eb",
+    "#57606a": "#a9b1ba",
+    "#f5f6f8": "#1f242b",
+    "#d0d7de": "#444c56",
+    "#006b2d": "#7ee0a0",
+    "#a31515": "#ff9d8a",
+    "#0a6b55": "#7fdcc4",
+    "#3d6b73": "#9fc3c9",
+    "#0a3fb5": "#8fb8ff",
+    "#0072b2": "#56b4e9",
+    "#00704f": "#3ddcaa",
+    "#b3430b": "#ff9a5c",
+    "#fff": "#15181c",
+}
+_DARK = re.sub(r"#[0-9a-f]{3,6}", lambda match: _DARK_FALLBACKS[match[0]], _LIGHT)
+
+_RULES = """
+.seglib{color:var(--sl-text);max-width:72rem;line-height:1.5}
+.seglib code,.seglib pre{background:none;color:inherit;border:0}
+.seglib .sl-quiet{color:var(--sl-quiet)}
+.seglib .sl-good{color:var(--sl-good);font-weight:600}
+.seglib .sl-bad{color:var(--sl-bad);font-weight:600}
+.seglib .sl-frame{border:1px solid var(--sl-line);border-radius:6px;overflow:hidden}
+.seglib .sl-row+.sl-row{border-top:1px dashed var(--sl-line)}
+.seglib .sl-code{background:var(--sl-code)}
+.seglib .sl-badge{background:var(--sl-accent);color:var(--sl-on-accent);border-color:var(--sl-accent)}
+.seglib .sl-note code{background:var(--sl-code);padding:0 .25em;border-radius:3px}
+.seglib .sl-k{color:var(--sl-keyword);font-weight:600}
+.seglib .sl-s{color:var(--sl-string)}
+.seglib .sl-m{color:var(--sl-number)}
+.seglib .sl-c{color:var(--sl-comment);font-style:italic}
+.seglib .sl-n{color:var(--sl-name)}
+.seglib table{border-collapse:collapse;border:0;margin:0;font-size:inherit}
+.seglib td,.seglib th{border:0;border-bottom:1px solid var(--sl-line);padding:.25em .8em .25em 0;color:inherit}
+.seglib tr,.seglib tbody tr:nth-child(odd),.seglib tbody tr:hover{background:none}
+"""
+STYLE = (
+    "<style>"
+    + f".seglib{{{_LIGHT}}}"
+    + f"@media(prefers-color-scheme:dark){{.seglib{{{_DARK}}}}}"
+    # Pages whose own switch outranks the system's: Sphinx themes and JupyterLab.
+    + f'html[data-theme="light"] .seglib,[data-jp-theme-light="true"] .seglib{{{_LIGHT}}}'
+    + f'html[data-theme="dark"] .seglib,[data-jp-theme-light="false"] .seglib{{{_DARK}}}'
+    + _RULES.replace("\n", "")
+    + "</style>"
+)
+
+
+def escape(text: str) -> str:
+    """`text` as HTML, quotes included."""
+    return html.escape(text, quote=True)
+
+
+def markup(note: str) -> str:
+    """A note as HTML: `code`, **bold** and line breaks; $math$ is left for the page's MathJax."""
+    text = escape(note)
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text)
+    return text.replace("\n", "<br>")
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, label: str) -> str:
+    """A small left-aligned table; the cells are HTML already."""
+    left = 'style="text-align:left;vertical-align:top"'
+    head = "".join(f'<th scope="col" {left}>{cell}</th>' for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td {left}>{cell}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return (
+        f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def block(content: str, *, label: str) -> str:
+    """`content` as a titled region with the style sheet."""
+    return f'<div class="seglib" role="group" aria-label="{escape(label)}">{STYLE}{content}</div>'

@@ -1,0 +1,1 @@
+"""The exercises, one module for each chapter; each holds its `TASKS`."""
