@@ -1,0 +1,67 @@
+# `make lab` opens the course, `make test` checks all of it. Needed: Python >= 3.10 with venv and pip, git, make.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --disable-pip-version-check --no-input -c constraints.txt
+# Silent where nobody watches; JupyterLab refuses root unless told.
+PIP += $(shell test -t 1 || echo -q)
+LAB_FLAGS ?= $(shell test "$$(id -u)" != 0 || echo --allow-root)
+# A copied or moved checkout holds an environment that points to the old place.
+MOVED := $(if $(subst $(CURDIR),,$(shell cat $(VENV)/.core 2>/dev/null)),FORCE)
+
+.PHONY: help lab test test-full notebooks experiments checkpoint bench lint format clean FORCE
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile
+
+lab: $(VENV)/.core ## open the course in JupyterLab
+	$(RUN) -m jupyter lab $(LAB_FLAGS) notebooks/00_start_here.ipynb
+
+test: $(VENV)/.test ## before a commit: style, types, unit tests, every notebook
+	$(RUN) tools/check.py --workers $(WORKERS)
+
+test-full: $(VENV)/.test ## nightly: the slow tests too
+	$(RUN) tools/check.py --workers $(WORKERS) --full
+
+notebooks: $(VENV)/.test ## run every chapter anew and store its outputs
+	$(RUN) tools/notebooks.py
+
+experiments: $(VENV)/.test ## the chapters' longer experiments, to benchmarks/results
+	$(RUN) -m benchmarks.experiments
+
+checkpoint: $(VENV)/.test ## train data/checkpoints/toystreet.safetensors anew
+	$(RUN) -m benchmarks.checkpoint
+
+bench: $(VENV)/.bench ## speed and quality beside other libraries
+	$(RUN) -m benchmarks.bench
+
+lint: $(VENV)/.test ## style and types only
+	$(RUN) tools/check.py --only lint
+
+format: $(VENV)/.test ## put code and notebooks into the project's format
+	$(RUN) -m ruff check --fix --exit-zero --quiet
+	$(RUN) -m ruff format
+	$(RUN) tools/notebooks.py --format
+
+clean: ## remove caches and the environment
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp holds the checkout's folder; it is as new as the files that say what to install.
+$(VENV)/.core: pyproject.toml constraints.txt $(MOVED)
+	@$(PYTHON) tools/make_venv.py $(VENV)
+	@echo "Installing seglib and PyTorch into $(VENV): up to 6 GB, some minutes, once."
+	@$(PIP) -e .
+	@echo "$(CURDIR)" > $@
+
+$(VENV)/.test: $(VENV)/.core
+	@echo "Installing what the tests need."
+	@$(PIP) -e ".[test]"
+	@echo "$(CURDIR)" > $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@$(PIP) -e ".[bench]"
+	@echo "$(CURDIR)" > $@
