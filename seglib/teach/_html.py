@@ -55,7 +55,7 @@ _RULES = """
 .seglib .sl-c{color:var(--sl-comment);font-style:italic}
 .seglib .sl-n{color:var(--sl-name)}
 .seglib table{border-collapse:collapse;border:0;margin:0;font-size:inherit}
-.seglib td,.seglib th{border:0;border-bottom:1px solid var(--sl-line);padding:.25em .8em .25em 0;color:inherit}
+.seglib td,.seglib th{border:0;border-bottom:1px solid var(--sl-line);padding:.25em 1.2em .25em 0;color:inherit}
 .seglib tr,.seglib tbody tr:nth-child(odd),.seglib tbody tr:hover{background:none}
 """
 STYLE = (
@@ -65,7 +65,9 @@ STYLE = (
     # Pages whose own switch outranks the system's: Sphinx themes and JupyterLab.
     + f'html[data-theme="light"] .seglib,[data-jp-theme-light="true"] .seglib{{{_LIGHT}}}'
     + f'html[data-theme="dark"] .seglib,[data-jp-theme-light="false"] .seglib{{{_DARK}}}'
-    + _RULES.replace("\n", "")
+    + _RULES.replace("\n", "").replace(
+        ".seglib ", ".seglib.seglib "
+    )  # outrank the page's own rules
     + "</style>"
 )
 
@@ -83,15 +85,26 @@ def markup(note: str) -> str:
     return text.replace("\n", "<br>")
 
 
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, label: str) -> str:
-    """A small left-aligned table; the cells are HTML already."""
-    left = 'style="text-align:left;vertical-align:top"'
-    head = "".join(f'<th scope="col" {left}>{cell}</th>' for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td {left}>{cell}</td>" for cell in row) + "</tr>" for row in rows
-    )
+def table(
+    header: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    *,
+    label: str,
+    numeric: tuple[int, ...] = (),
+) -> str:
+    """A small table; the cells are HTML already, the columns in `numeric` are aligned right."""
+
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        scope = ' scope="col"' if tag == "th" else ""
+        return "".join(
+            f'<{tag}{scope} style="text-align:{"right" if place in numeric else "left"};'
+            f'vertical-align:top">{cell}</{tag}>'
+            for place, cell in enumerate(cells)
+        )
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
     return (
-        f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead>'
+        f'<table aria-label="{escape(label)}"><thead><tr>{line(header, "th")}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
     )
 

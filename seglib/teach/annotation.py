@@ -172,13 +172,14 @@ def _row_html(row: Row, lines: list[str]) -> str:
     badges = "".join(f" {_badge(number)}" for number, _ in row.notes)
     code = []
     for index, (plain, line) in enumerate(zip(row.lines, lines, strict=True)):
-        hang = (
-            len(plain) - len(plain.lstrip()) + 4
-        )  # a wrapped line continues right of its beginning
-        style = f"display:block;min-height:1.45em;padding-left:{hang}ch;text-indent:-{hang}ch"
+        # A wrapped line continues right of its beginning; a monospaced character is 0.6 em wide.
+        hang = 0.6 * (len(plain) - len(plain.lstrip()) + 4)
+        style = (
+            f"display:block;min-height:1.45em;padding-left:{hang:.1f}em;text-indent:-{hang:.1f}em"
+        )
         code.append(f'<span style="{style}">{line}{badges if index == 0 else ""}\n</span>')
     pre = (
-        '<pre style="margin:0;white-space:pre-wrap;overflow-wrap:break-word;font-size:12.5px;'
+        '<pre style="margin:0;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word;font-size:12.5px;'
         'line-height:1.45;text-align:left"><code style="font-size:inherit;padding:0">'
         f"{''.join(code)}</code></pre>"
     )

@@ -85,7 +85,10 @@ class CheckReport:
                 for stage, good in self.stages
             )
             content += f'<p style="margin:0 0 4px 0">{done}</p>'
-        rows = [(f"<code>{escape(item.name)}</code>", markup(item.hint)) for item in self.failures]
+        rows = [
+            (f'<code style="white-space:nowrap">{escape(item.name)}</code>', markup(item.hint))
+            for item in self.failures
+        ]
         if rows:
             content += table(("mistake", "hint"), rows, label="Failures")
         return block(content, label=f"Check of {self.exercise.id}: {self._verdict()}")

@@ -86,7 +86,7 @@ class BlockFacts:
         head = ("layer", "channels × height × width", "parameters", "multiply-adds")
         content = (
             f'<p style="margin:0 0 4px 0"><strong>{escape(self.title)}</strong></p>'
-            f"{table(head, rows, label='Layers of the block')}"
+            f"{table(head, rows, label='Layers of the block', numeric=(1, 2, 3))}"
             f'<p class="sl-quiet" style="margin:4px 0 0 0">{escape(self._summary())}</p>'
         )
         return block(content, label=self.title)
@@ -162,4 +162,4 @@ def _times(shape: tuple[int, int, int]) -> str:
 
 
 def _number(value: int) -> str:
-    return f"{value:,}".replace(",", " ") if value else "0"
+    return f"{value:,}".replace(",", " ") if value else "–"
