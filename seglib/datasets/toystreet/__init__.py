@@ -32,9 +32,7 @@ class ToyStreet(StreetDataset):
     remedy: ClassVar[str] = "re-create ToyStreet with: seglib data toystreet --out DIR"
 
 
-def render_scene(
-    split: str, index: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def render_scene(split: str, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Draw one scene: the same pixels on every machine (integer arithmetic, one seed per scene).
 
     Args:
@@ -49,7 +47,7 @@ def render_scene(
         raise ValueError(f"split must be one of {', '.join(SIZES)}, got {split!r}")
     if not 0 <= index < SIZES[split]:
         raise ValueError(f"index must be 0 … {SIZES[split] - 1} for {split}, got {index}")
-    return draw_scene((list(SIZES).index(split), index))
+    return draw_scene(list(SIZES).index(split), index)
 
 
 def write_toystreet(out: Path) -> None:
@@ -94,7 +92,9 @@ def cached_toystreet() -> Path:
 def _palette_image(mask: npt.NDArray[np.uint8]) -> Image.Image:
     """A PNG palette image whose pixel values are the labels, shown in CamVid's colours."""
     image = Image.fromarray(mask)  # grey; putpalette makes it a palette image
-    colors = np.zeros((256, 3), dtype=np.uint8)  # all 256: a shorter palette would be stored with 4 bits
+    colors = np.zeros(
+        (256, 3), dtype=np.uint8
+    )  # all 256: a shorter palette would be stored with 4 bits
     colors[: len(PALETTE)] = PALETTE
     image.putpalette(colors.tobytes())
     return image

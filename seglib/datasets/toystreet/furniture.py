@@ -1,102 +1,118 @@
-"""What stands on a pavement: lamp posts, traffic lights, signs, bollards; and void things: bins, boxes."""
+"""What stands on a pavement: lamp posts, traffic lights, signs; and void things: bins, post boxes."""
 
 from __future__ import annotations
 
-from seglib.datasets.toystreet.canvas import POLE, SIGN, VOID, Camera, Canvas, Color, Dice, light
+from seglib.datasets.toystreet.canvas import POLE, SIGN, VOID
+from seglib.datasets.toystreet.dice import Color, Dice, light
+from seglib.datasets.toystreet.moods import Stage
 
 METALS = ((96, 100, 104), (62, 66, 70), (142, 144, 142), (52, 74, 66), (120, 110, 98))
-RED, WHITE, BLUE, YELLOW, GREEN = (200, 44, 44), (240, 240, 236), (44, 88, 168), (232, 190, 60), (52, 140, 92)
+RED, WHITE, BLUE, YELLOW = (200, 44, 44), (240, 240, 236), (44, 88, 168), (232, 190, 60)
+GREEN, DARK = (52, 140, 92), (36, 40, 42)
+SIGNALS = ((220, 60, 50), (236, 180, 60), (70, 190, 110))
+# kind: (rim, face, bar)
+ROUND_SIGNS: dict[str, tuple[Color, Color, Color]] = {
+    "limit": (RED, WHITE, DARK),
+    "stop": (RED, RED, WHITE),
+    "keep": (BLUE, BLUE, WHITE),
+    "end": (DARK, WHITE, DARK),
+}
 
 
-def draw_post(canvas: Canvas, camera: Camera, x: int, z: int, height: int, wide: int, color: Color) -> tuple[int, int, int]:
-    """An upright, at least one pixel of the finished image wide and on its grid, so that it stays crisp.
+def _draw_post(
+    stage: Stage, x: int, z: int, height: int, thick: int, color: Color
+) -> tuple[int, int, int]:
+    """Draw an upright, one to three pixels wide in the finished image and on its grid, so it is crisp.
 
-    Returns its left column, its width and its top row.
+    Returns its middle column, half its width and its top row.
     """
-    column, foot = camera.project(x, 0, z)
-    top = camera.project(x, height, z)[1]
-    width = max(2, camera.scale(wide, z) // 2 * 2)
+    column, foot = stage.camera.project(x, 0, z)
+    top = stage.camera.project(x, height, z)[1]
+    half = min(3, max(1, (stage.camera.scale(thick, z) + 1) // 2))
     left = column // 2 * 2
-    canvas.rectangle(left, top, left + width, foot + 1, color, POLE, z)
-    if width > 2:
-        canvas.rectangle(left, top, left + width // 3, foot + 1, light(color, 130), POLE, z)
-    return left, width, top
+    right = left + 2 * half
+    stage.canvas.rectangle(left, top, right, foot + 1, color, POLE, z)
+    if half > 1:
+        stage.canvas.rectangle(left, top, left + half, foot + 1, light(color, 126), POLE, z)
+    return left + half, half, top
 
 
-def draw_lamp(canvas: Canvas, dice: Dice, camera: Camera, x: int, z: int, side: int, lit: bool) -> None:
-    """A lamp post: a lantern on top, or an arm over the road; `side` is the side of the road it stands on."""
-    color = dice.pick(METALS)
-    glow: Color = (255, 240, 180) if lit else (226, 226, 214)
+def draw_lamp(stage: Stage, dice: Dice, x: int, z: int, side: int) -> None:
+    """Draw a lamp post with a lantern, or with an arm over the road; `side` is its side of the road."""
+    canvas, color = stage.canvas, dice.pick(METALS)
+    glow: Color = (255, 240, 180) if stage.mood.night else (226, 226, 214)
     if dice.chance(40):
-        left, width, top = draw_post(canvas, camera, x, z, 380, 13, color)
-        half = max(2, camera.scale(20, z))
-        middle = left + width // 2
-        canvas.polygon([(middle - half // 2, top), (middle + half // 2, top), (middle + half, top - 2 * half),
-                        (middle - half, top - 2 * half)], glow, POLE, z)  # fmt: skip
-        canvas.polygon([(middle - half, top - 2 * half), (middle + half, top - 2 * half), (middle, top - 3 * half)],
-                       color, POLE, z)  # fmt: skip
+        middle, _, top = _draw_post(stage, x, z, 380, 20, color)
+        wide = max(2, stage.camera.scale(20, z))
+        low, high = top, top - 2 * wide
+        lantern = [(middle - wide // 2, low), (middle + wide // 2, low)]
+        lantern += [(middle + wide, high), (middle - wide, high)]
+        canvas.polygon(lantern, glow, POLE, z)
+        roof = [(middle - wide, high), (middle + wide, high), (middle, high - wide)]
+        canvas.polygon(roof, color, POLE, z)
     else:
-        left, width, top = draw_post(canvas, camera, x, z, dice.integer(560, 720), 16, color)
-        reach, thick = camera.scale(150, z), max(2, width * 2 // 3 // 2 * 2)
-        end = left - side * reach
-        canvas.rectangle(min(left, end), top, max(left + width, end), top + thick, color, POLE, z)
-        lamp = max(2, camera.scale(46, z))
-        canvas.rectangle(min(end, end + side * lamp), top + thick, max(end, end + side * lamp), top + 2 * thick, glow, POLE, z)
+        middle, half, top = _draw_post(stage, x, z, dice.integer(560, 720), 22, color)
+        top, thick = top // 2 * 2, max(2, half // 2 * 2)
+        end = middle - side * stage.camera.scale(150, z)
+        lamp = end + side * max(2, stage.camera.scale(46, z))
+        canvas.rectangle(
+            min(middle - half, end), top, max(middle + half, end), top + thick, color, POLE, z
+        )
+        canvas.rectangle(
+            min(end, lamp), top + thick, max(end, lamp), top + 2 * thick, glow, POLE, z
+        )
 
 
-def draw_traffic_light(canvas: Canvas, dice: Dice, camera: Camera, x: int, z: int) -> None:
-    left, width, top = draw_post(canvas, camera, x, z, 330, 14, dice.pick(METALS))
-    unit = max(2, camera.scale(17, z))
-    middle = left + width // 2
-    canvas.rectangle(middle - unit, top - 5 * unit, middle + unit, top, (36, 40, 42), SIGN, z)
-    shown = dice.integer(0, 2)
-    for lamp, color in enumerate(((220, 60, 50), (236, 180, 60), (70, 190, 110))):
+def draw_traffic_light(stage: Stage, dice: Dice, x: int, z: int) -> None:
+    """Draw a traffic light: the post is a pole, the head a sign."""
+    canvas = stage.canvas
+    middle, _, top = _draw_post(stage, x, z, 330, 20, dice.pick(METALS))
+    unit = max(2, stage.camera.scale(19, z))
+    canvas.rectangle(middle - unit, top - 5 * unit, middle + unit, top, DARK, SIGN, z)
+    shown, radius = dice.integer(0, 2), unit * 6 // 10
+    for lamp, color in enumerate(SIGNALS):
         tone = color if lamp == shown else light(color, 35)
-        canvas.ellipse(middle, top - (9 - 3 * lamp) * unit // 2 + unit // 2, unit * 6 // 10, unit * 6 // 10, tone, SIGN, z)
+        row = top - (8 - 3 * lamp) * unit // 2
+        canvas.ellipse(middle, row, radius, radius, tone, SIGN, z)
 
 
-def draw_sign(canvas: Canvas, dice: Dice, camera: Camera, x: int, z: int) -> None:
-    """A traffic sign on its post: round, triangular or square."""
-    height = dice.integer(230, 280)
-    left, width, top = draw_post(canvas, camera, x, z, height, 9, dice.pick(METALS))
-    middle, r = left + width // 2, max(3, camera.scale(dice.integer(36, 48), z))
-    y = top
-    kind = dice.pick(("limit", "stop", "keep", "warn", "yield", "parking", "way"))
-    if kind in ("limit", "stop", "keep"):
-        ring, face = {"limit": (RED, WHITE), "stop": (RED, RED), "keep": (BLUE, BLUE)}[kind]
-        canvas.ellipse(middle, y, r, r, ring, SIGN, z)
-        canvas.ellipse(middle, y, r * 7 // 10, r * 7 // 10, face, SIGN, z)
-        bar = WHITE if kind != "limit" else (60, 60, 60)
-        canvas.rectangle(middle - r // 2, y - r // 6, middle + r // 2, y + r // 6 + 1, bar, SIGN, z)
+def draw_sign(stage: Stage, dice: Dice, x: int, z: int) -> None:
+    """Draw a traffic sign on its post: round, triangular, square or long."""
+    canvas, height = stage.canvas, dice.integer(220, 280)
+    middle, _, row = _draw_post(stage, x, z, height, 15, dice.pick(METALS))
+    r = max(3, stage.camera.scale(dice.integer(36, 48), z))
+    kind = dice.pick(("limit", "stop", "keep", "end", "warn", "yield", "parking", "way", "way"))
+    if kind in ROUND_SIGNS:
+        rim, face, bar = ROUND_SIGNS[kind]
+        canvas.ellipse(middle, row, r, r, rim, SIGN, z)
+        canvas.ellipse(middle, row, r * 7 // 10, r * 7 // 10, face, SIGN, z)
+        third = r // 6
+        canvas.rectangle(
+            middle - r // 2, row - third, middle + r // 2, row + third + 1, bar, SIGN, z
+        )
     elif kind in ("warn", "yield"):
         up = 1 if kind == "warn" else -1
         for size, color in ((r * 12 // 10, RED), (r * 7 // 10, WHITE)):
-            canvas.polygon([(middle, y - up * size), (middle + size, y + up * size * 8 // 10),
-                            (middle - size, y + up * size * 8 // 10)], color, SIGN, z)  # fmt: skip
+            low = row + up * size * 8 // 10
+            corners = [(middle, row - up * size), (middle + size, low), (middle - size, low)]
+            canvas.polygon(corners, color, SIGN, z)
     elif kind == "parking":
-        canvas.rectangle(middle - r, y - r, middle + r, y + r, BLUE, SIGN, z)
-        canvas.rectangle(middle - r // 3, y - r * 6 // 10, middle, y + r * 6 // 10, WHITE, SIGN, z)
-        canvas.rectangle(middle - r // 3, y - r * 6 // 10, middle + r // 3, y, WHITE, SIGN, z)
+        stem, bow = r // 3, r * 6 // 10
+        canvas.rectangle(middle - r, row - r, middle + r, row + r, BLUE, SIGN, z)
+        canvas.rectangle(middle - stem, row - bow, middle, row + bow, WHITE, SIGN, z)
+        canvas.rectangle(middle - stem, row - bow, middle + stem, row, WHITE, SIGN, z)
     else:
-        color = dice.pick((GREEN, YELLOW, WHITE))
-        canvas.rectangle(middle - 2 * r, y - r * 8 // 10, middle + 2 * r, y + r * 8 // 10, color, SIGN, z)
-        canvas.rectangle(middle - r * 16 // 10, y - r // 3, middle + r, y, light(color, 50), SIGN, z)
+        color, high = dice.pick((GREEN, YELLOW, WHITE, WHITE, (124, 92, 66))), r * 8 // 10
+        canvas.rectangle(middle - 2 * r, row - high, middle + 2 * r, row + high, color, SIGN, z)
+        line = light(color, 50) if sum(color) > 400 else WHITE
+        canvas.rectangle(middle - r * 16 // 10, row - r // 3, middle + r, row, line, SIGN, z)
 
 
-def draw_shop_sign(canvas: Canvas, dice: Dice, camera: Camera, x: int, z: int, side: int) -> None:
-    """A board that hangs out from a house front."""
-    color = dice.pick((RED, BLUE, GREEN, YELLOW, (60, 50, 46)))
-    left, top = camera.project(x - side * 90, 380, z)
-    right, bottom = camera.project(x - side * 10, 290, z)
-    canvas.rectangle(min(left, right), top, max(left, right), bottom, color, SIGN, z)
-    inset = max(1, abs(right - left) // 5)
-    canvas.ellipse((left + right) // 2, (top + bottom) // 2, inset, inset, WHITE, SIGN, z)
-
-
-def draw_bin(canvas: Canvas, dice: Dice, camera: Camera, x: int, z: int) -> None:
-    """A litter bin or post box: none of the classes, so void."""
-    color = dice.pick(((60, 96, 72), (188, 44, 44), (84, 88, 92)))
-    left, foot = camera.project(x - 22, 0, z)
-    right, top = camera.project(x + 22, 120 if color[0] > 150 else 85, z)
-    canvas.rectangle(left, top, right, foot, color, VOID, z)
-    canvas.rectangle(left, top, right, top + max(1, (foot - top) // 6), light(color, 70), VOID, z)
+def draw_bin(stage: Stage, dice: Dice, x: int, z: int) -> None:
+    """Draw a litter bin or a post box: none of the classes, so void."""
+    color, height = dice.pick((((60, 96, 72), 85), ((188, 44, 44), 130), ((84, 88, 92), 85)))
+    left, foot = stage.camera.project(x - 22, 0, z)
+    right, top = stage.camera.project(x + 22, height, z)
+    lid = top + max(1, (foot - top) // 6)
+    stage.canvas.rectangle(left, top, right, foot, color, VOID, z)
+    stage.canvas.rectangle(left, top, right, lid, light(color, 70), VOID, z)
