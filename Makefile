@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --no-input -c constraints.txt
 # Silent where nobody watches; JupyterLab refuses root unless told.
-PIP += $(shell test -t 1 || echo -q)
+PIP += $(shell test -t 2 || echo -q)
 LAB_FLAGS ?= $(shell test "$$(id -u)" != 0 || echo --allow-root)
 # A copied or moved checkout holds an environment that points to the old place.
 MOVED := $(if $(subst $(CURDIR),,$(shell cat $(VENV)/.core 2>/dev/null)),FORCE)
