@@ -46,13 +46,14 @@ def test_overlay() -> None:
     assert torch.equal(overlay(Image.fromarray(array), MASK, PALETTE), mixed)
 
 
-def test_outlines_separate_classes() -> None:
+def test_the_figure_draws_the_borders_between_classes() -> None:
     mask = torch.zeros(4, 6, dtype=torch.int64)
     mask[:, 3:] = 1
-    image = torch.zeros(3, 4, 6, dtype=torch.uint8)
-    white = (overlay(image, mask, PALETTE, outline=True) == 255).all(dim=0)
-    assert white[:, 2].all()
-    assert white.sum() == 4
+    mask[3] = 1
+    figure = show_prediction(torch.zeros(3, 4, 6, dtype=torch.uint8), mask, CLASSES, PALETTE)
+    (lines,) = figure.axes[1].collections
+    assert len(lines.get_segments()) == 3 + 3  # pixel edges upright and level
+    assert {tuple(point) for point in lines.get_segments()[0]} == {(2.5, -0.5), (2.5, 0.5)}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_the_figure_has_a_fixed_size_whatever_the_image() -> None:
         mask = torch.zeros(size, dtype=torch.int64)
         mask[:, 1:] = 2
         drawn = pixels(show_prediction(image, mask, CLASSES, PALETTE))
-        assert drawn.shape[:2] == (260, 700)
+        assert drawn.shape[:2] == (260, 740)
     again = show_prediction(image, mask, CLASSES, PALETTE)
     np.testing.assert_array_equal(pixels(again), drawn)
 
