@@ -18,6 +18,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile
 
 lab: $(VENV)/.core ## open the course in JupyterLab
+	@# Marked as trusted, they show their colours before the first run; JupyterLab filters other people's.
+	-@$(RUN) -m jupyter trust notebooks/*.ipynb >/dev/null 2>&1
 	$(RUN) -m jupyter lab $(LAB_FLAGS) notebooks/00_start_here.ipynb
 
 test: $(VENV)/.test ## before a commit: style, types, unit tests, every notebook
