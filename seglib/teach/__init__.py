@@ -1,6 +1,7 @@
 """What only notebooks use: annotated source, comparisons, checks, figures, widgets."""
 
-from seglib.teach.agreement import ParityReport, parity
+from seglib.teach.agreement import parity
+from seglib.teach.agreement_report import ParityReport
 from seglib.teach.annotation import annotate
 from seglib.teach.checking import MISTAKES, CheckReport, check, exercises
 from seglib.teach.randomness import randomize

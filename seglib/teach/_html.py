@@ -1,14 +1,15 @@
-"""What every display of the teaching layer shares: escaping, note markup, and one theme-safe style sheet.
+"""What every display shares: escaping, note markup, tables, and one theme-safe style sheet.
 
-JupyterLab removes `<style>` and `var(…)` from the outputs of a notebook that is not trusted yet, so layout stands in
-`style` attributes and colour in the style sheet: without it the text inherits the theme's colour.
+JupyterLab removes `<style>` and `var(…)` from the outputs of a notebook that is not trusted yet, so
+layout stands in `style` attributes and colour in the style sheet: without it the text inherits the
+theme's colour.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _LIGHT = (
     "--sl-text:var(--jp-content-font-color1,#1f2328);--sl-quiet:var(--jp-content-font-color2,#57606a);"
@@ -47,7 +48,8 @@ _RULES = """
 .seglib .sl-frame{border:1px solid var(--sl-line);border-radius:6px;overflow:hidden}
 .seglib .sl-row+.sl-row{border-top:1px dashed var(--sl-line)}
 .seglib .sl-code{background:var(--sl-code)}
-.seglib .sl-badge{background:var(--sl-accent);color:var(--sl-on-accent);border-color:var(--sl-accent)}
+.seglib .sl-badge{background:var(--sl-accent);color:var(--sl-on-accent)}
+.seglib .sl-badge{border-color:var(--sl-accent)}
 .seglib .sl-note code{background:var(--sl-code);padding:0 .25em;border-radius:3px}
 .seglib .sl-k{color:var(--sl-keyword);font-weight:600}
 .seglib .sl-s{color:var(--sl-string)}
@@ -55,7 +57,8 @@ _RULES = """
 .seglib .sl-c{color:var(--sl-comment);font-style:italic}
 .seglib .sl-n{color:var(--sl-name)}
 .seglib table{border-collapse:collapse;border:0;margin:0;font-size:inherit}
-.seglib td,.seglib th{border:0;border-bottom:1px solid var(--sl-line);padding:.25em 1.2em .25em 0;color:inherit}
+.seglib td,.seglib th{border:0;border-bottom:1px solid var(--sl-line);color:inherit}
+.seglib td,.seglib th{padding:.25em 1.2em .25em 0}
 .seglib tr,.seglib tbody tr:nth-child(odd),.seglib tbody tr:hover{background:none}
 """
 STYLE = (
@@ -112,3 +115,10 @@ def table(
 def block(content: str, *, label: str) -> str:
     """`content` as a titled region with the style sheet."""
     return f'<div class="seglib" role="group" aria-label="{escape(label)}">{STYLE}{content}</div>'
+
+
+def put(bundle: Mapping[str, object], metadata: Mapping[str, object] | None = None) -> None:
+    """Show a bundle {MIME type: data} in the notebook."""
+    from IPython.display import display
+
+    display(bundle, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]

@@ -5,93 +5,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from seglib.teach._html import block, escape, markup, table
+from seglib.teach.agreement_report import ParityReport, ParityRow
 from seglib.teach.randomness import randomize
 
 Computation = nn.Module | Callable[..., object]
 EXACT = 1e-12  # relative; what rounding in double precision can leave, on any CPU
-
-
-@dataclass(frozen=True)
-class ParityRow:
-    """One comparison.
-
-    Attributes:
-        mode: `"eval"`, `"train"`, or `"–"` for functions.
-        what: what was compared.
-        verdict: `"exact"` (to rounding: 1e-12), `"close"` (within the tolerance) or `"no"`.
-        max_delta: largest difference, relative to the larger of 1 and the reference's largest value.
-        shown: the bound that is displayed; the same on every CPU.
-        bitwise: whether every bit agrees, here.
-    """
-
-    mode: str
-    what: str
-    verdict: str
-    max_delta: float
-    shown: str
-    bitwise: bool = False
-
-
-@dataclass(frozen=True, repr=False)
-class ParityReport:
-    """The comparisons of one `parity` call; shows itself.
-
-    Attributes:
-        names: what was compared with what.
-        rows: the comparisons.
-        mapping: how the weights were matched.
-    """
-
-    names: tuple[str, str]
-    rows: tuple[ParityRow, ...] = field(default=())
-    mapping: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything agrees within the tolerance."""
-        return all(row.verdict != "no" for row in self.rows)
-
-    @property
-    def max_delta(self) -> float:
-        """The largest difference of all rows."""
-        return max((row.max_delta for row in self.rows), default=0.0)
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def _title(self) -> str:
-        return f"{self.names[0]} and {self.names[1]}: {'agree' if self.passed else 'differ'}"
-
-    def __repr__(self) -> str:
-        width = max((len(row.what) for row in self.rows), default=0)
-        lines = [self._title()]
-        lines += [
-            f"  {'✗' if row.verdict == 'no' else '✓'} {row.mode:<5} {row.what:<{width}}  "
-            f"{row.verdict:<5}  {row.shown}"
-            for row in self.rows
-        ]
-        return "\n".join([*lines, f"  {self.mapping}"] if self.mapping else lines)
-
-    def _repr_html_(self) -> str:
-        rows = []
-        for row in self.rows:
-            good = row.verdict != "no"
-            verdict = f'<span class="sl-{"good" if good else "bad"}">{"✓" if good else "✗"} {row.verdict}</span>'
-            rows.append((escape(row.mode), escape(row.what), verdict, escape(row.shown)))
-        head = ("mode", "compared", "agreement", "max |Δ|")
-        content = (
-            f'<p style="margin:0 0 4px 0"><strong>{markup(self._title())}</strong></p>'
-            f"{table(head, rows, label='Comparisons')}"
-        )
-        if self.mapping:
-            content += f'<p class="sl-quiet" style="margin:4px 0 0 0">{markup(self.mapping)}</p>'
-        return block(content, label=f"Parity: {self._title()}")
 
 
 def parity(
@@ -103,20 +26,21 @@ def parity(
     tolerance: float = 1e-9,
     train: Sequence[bool] = (False, True),
 ) -> ParityReport:
-    """Compare `a` with the reference `b` in double precision, on random weights *and* BatchNorm statistics.
+    """Compare `a` with the reference `b`, on random weights *and* BatchNorm statistics, in double.
 
-    For every mode: outputs, gradients by the inputs and by the parameters, and in train mode the running
-    statistics that the forward pass leaves. Dropout draws the same numbers in both. Copies are compared; `a` and
-    `b` stay as they are.
+    For every mode: outputs, gradients by the inputs and by the parameters, and in train mode the
+    running statistics that the forward pass leaves. Dropout draws the same numbers in both. Copies
+    are compared; `a` and `b` stay as they are.
 
     Args:
         a: the module or function in question.
         b: the reference.
         inputs: tensors, or shapes of random ones.
-        rename: gives for each name in `a`'s state_dict the one in `b`'s. By default equal names, else equal
-            shapes in order.
+        rename: gives for each name in `a`'s state_dict the one in `b`'s. By default equal names,
+            else equal shapes in order.
         seed: seed of weights, inputs and of the directions in which gradients are taken.
-        tolerance: largest |Δ| that counts as agreement, relative to the larger of 1 and the largest value.
+        tolerance: largest |Δ| that counts as agreement, relative to the larger of 1 and the largest
+            value.
         train: the modes, as `module.train(mode)` takes them.
     Returns:
         A report with `.passed`, `.max_delta` and one row for each comparison.
@@ -170,7 +94,7 @@ def _prepare(
     rename: Callable[[str], str] | Mapping[str, str] | None,
     seed: int,
 ) -> tuple[Computation, Computation, dict[str, str], str]:
-    """Copies with equal weights, the names that belong together, and a sentence on how they were matched."""
+    """Copies with equal weights, the names that belong together, and how they were matched."""
     first = copy.deepcopy(a).double() if isinstance(a, nn.Module) else a
     second = randomize(copy.deepcopy(b).double(), seed) if isinstance(b, nn.Module) else b
     state_a = first.state_dict() if isinstance(first, nn.Module) else {}
@@ -198,14 +122,16 @@ def _match(
     if len(state_a) != len(state_b) or set(pairs.values()) != set(state_b):
         odd = sorted(set(pairs.values()) ^ set(state_b))[:3]
         raise ValueError(
-            f"a has {len(state_a)} tensors in its state, b has {len(state_b)}; they must belong together one to one"
+            f"a has {len(state_a)} tensors in its state, b has {len(state_b)}; "
+            "they must belong together one to one"
             + (f" (without a partner: {', '.join(odd)})" if odd else "")
         )
     for name, other in pairs.items():
         if state_a[name].shape != state_b[other].shape:
             shapes = f"{tuple(state_a[name].shape)} and {tuple(state_b[other].shape)}"
             raise ValueError(
-                f"{name} of a and {other} of b have shapes {shapes}; give rename to match the weights"
+                f"{name} of a and {other} of b have shapes {shapes}; "
+                "give rename to match the weights"
             )
     return pairs, sentence
 

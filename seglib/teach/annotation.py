@@ -65,8 +65,11 @@ class Annotation:
         for row in self.rows:
             rows.append(_row_html(row, highlighted[start : start + len(row.lines)]))
             start += len(row.lines)
-        caption = f'<figcaption style="margin-bottom:4px"><strong>{markup(self.title)}</strong></figcaption>'
-        figure = f'<figure style="margin:0">{caption}<div class="sl-frame">{"".join(rows)}</div></figure>'
+        title = f"<strong>{markup(self.title)}</strong>"
+        figure = (
+            f'<figure style="margin:0"><figcaption style="margin-bottom:4px">{title}</figcaption>'
+            f'<div class="sl-frame">{"".join(rows)}</div></figure>'
+        )
         return block(figure, label=f"{self.title}: code with notes")
 
 
@@ -81,7 +84,8 @@ def annotate(
 
     Args:
         obj: a function, method, class or module.
-        notes: {snippet: note}. A note may use `code`, **bold** and $math$. Shown in the order of the source.
+        notes: {snippet: note}. A note may use `code`, **bold** and $math$. Shown in the order of
+            the source.
         title: heading; by default the qualified name.
         docstring: whether docstrings are shown (and searched for snippets).
     Returns:
@@ -179,9 +183,9 @@ def _row_html(row: Row, lines: list[str]) -> str:
         )
         code.append(f'<span style="{style}">{line}{badges if index == 0 else ""}\n</span>')
     pre = (
-        '<pre style="margin:0;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word;font-size:12.5px;'
-        'line-height:1.45;text-align:left"><code style="font-size:inherit;padding:0">'
-        f"{''.join(code)}</code></pre>"
+        '<pre style="margin:0;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word;'
+        'font-size:12.5px;line-height:1.45;text-align:left">'
+        f'<code style="font-size:inherit;padding:0">{"".join(code)}</code></pre>'
     )
     notes = "".join(
         f'<p style="margin:0 0 4px 0">{_badge(number)} {markup(note)}</p>'
@@ -191,7 +195,7 @@ def _row_html(row: Row, lines: list[str]) -> str:
     right = (
         f'<div class="sl-note" style="flex:2 1 15rem;min-width:0;padding:3px 12px">{notes}</div>'
     )
-    # A row without notes keeps its empty column, so that all code is equally wide; it adds no height when wrapped.
+    # Without notes the column stays, so that all code is equally wide; wrapped, it has no height.
     if not notes:
         right = '<div style="flex:2 1 15rem;min-width:0;padding:0 12px"></div>'
     return f'<div class="sl-row" style="display:flex;flex-wrap:wrap">{left}{right}</div>'

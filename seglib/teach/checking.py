@@ -76,7 +76,8 @@ class CheckReport:
 
     def _repr_html_(self) -> str:
         color = "sl-good" if self.passed else "sl-bad" if self.attempted else "sl-quiet"
-        title = f'<strong>{escape(self.exercise.id)}</strong> <span class="{color}">{self._verdict()}</span>'
+        verdict = f'<span class="{color}">{self._verdict()}</span>'
+        title = f"<strong>{escape(self.exercise.id)}</strong> {verdict}"
         marks = {True: '<span class="sl-good">✓</span>', False: '<span class="sl-bad">✗</span>'}
         content = f'<p style="margin:0 0 4px 0">{title}</p>'
         if self.stages:
@@ -100,11 +101,13 @@ def exercises() -> list[Exercise]:
 
 
 def check(exercise_id: str, answer: object, *, seconds: float = 10.0) -> CheckReport:
-    """Judge an answer: shape, dtype, parameter count, values, gradients, train/eval; stops where it fails.
+    """Judge an answer, stage by stage, up to the first that fails, and name the likely mistake.
 
-    Whatever the answer does, this returns: exceptions are failures, endless Python loops are interrupted. Weights
-    and BatchNorm statistics are random, and matched to the library's by the order in which they are used. Random
-    states, default dtype and threads are as before afterwards; what the answer prints is dropped.
+    The stages: shape, dtype, parameter count, values, gradients, train/eval, as far as they apply.
+    Whatever the answer does, this returns: exceptions are failures, endless Python loops are
+    interrupted. Weights and BatchNorm statistics are random, and matched to the library's by the
+    order in which they are used. Random states, default dtype and threads are as before afterwards;
+    what the answer prints is dropped.
 
     Args:
         exercise_id: one of `exercises()`, `"02.inverted_residual"`.

@@ -1,4 +1,4 @@
-"""Give two differently written modules the same random weights: by the order in which a forward pass uses them."""
+"""The same random weights for differently written modules: by the order in which they are used."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def _state(module: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
 def uses(module: nn.Module, forward: Callable[[], object]) -> dict[Use, Tensor]:
     """Every floating-point parameter and buffer of `module`, by where `forward()` uses it first.
 
-    Tensors that the pass does not use come last, in order of registration; of two that play the same part in the
-    same step only the first is told apart by its use.
+    Tensors that the pass does not use come last, in order of registration; of two that play the
+    same part in the same step only the first is told apart by its use.
     """
     state = list(_state(module))
     watch = _Watch({id(tensor): (path, name) for path, name, tensor in state})
@@ -118,7 +118,7 @@ def uses(module: nn.Module, forward: Callable[[], object]) -> dict[Use, Tensor]:
 
 
 def fill(found: dict[Use, Tensor], seed: int) -> None:
-    """Random values for each tensor that depend on its use and size alone, not on its name or module."""
+    """Random values for each tensor that depend on its use and size alone, not on its name."""
     with torch.no_grad():
         for use, tensor in found.items():
             generator = torch.Generator().manual_seed(

@@ -1,4 +1,4 @@
-"""What an inverted residual block costs: measured on the library's block, not typed from formulas."""
+"""What an inverted residual costs: measured on the library's block, not typed from formulas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seglib.teach._html import block, escape, table
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """One layer: its name, the shape (channels, height, width) it gives, its parameters and multiply-adds."""
+    """One layer: name, shape (channels, height, width) of its output, parameters, multiply-adds."""
 
     name: str
     shape: tuple[int, int, int]
@@ -28,7 +28,8 @@ class BlockFacts:
     Attributes:
         title: the block in words.
         input_shape: (channels, height, width).
-        layers: what each layer gives and costs; multiply-adds are those of the convolutions, for one image.
+        layers: what each layer gives and costs; multiply-adds are those of the convolutions, for
+            one image.
         hidden_channels: channels between expansion and projection.
         effective_kernel: pixels that the depthwise kernel spans along one side.
         use_shortcut: whether the input is added.

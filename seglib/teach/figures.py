@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from seglib.teach._html import escape
+from seglib.teach._html import escape, put
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
@@ -61,15 +61,16 @@ _ARROWS: tuple[tuple[str, str, tuple[tuple[float, float], ...]], ...] = (
     ("logits", "mask", ((7.20, 1.66), (7.40, 1.66))),
     ("logits", "training", ((6.91, 1.35), (6.91, 0.52))),
 )
-_BACKBONE = ("stem", "stage4", "stage8", "stage16")
+_STAGES = ("stage4", "stage8", "stage16")
+_BACKBONE = ("stem", *_STAGES)
 _NETWORK = (*_BACKBONE, "aspp", "low_level", "decoder", "logits")
 
 # What each chapter lights, and in how many words.
 _PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "make_divisible": (_BACKBONE, "channel counts of every stage: multiples of 8"),
-    "inverted_residual": (("stage4", "stage8", "stage16"), "MobileNetV2: stages of inverted residuals"),
-    "se_hswish": (("stage4", "stage8", "stage16"), "MobileNetV3: squeeze-and-excite and h-swish in the stages"),
-    "ghost_module": (("stage4", "stage8", "stage16"), "GhostNet: cheap maps in the stages"),
+    "inverted_residual": (_STAGES, "MobileNetV2: stages of inverted residuals"),
+    "se_hswish": (_STAGES, "MobileNetV3: squeeze-and-excite, h-swish"),
+    "ghost_module": (_STAGES, "GhostNet: cheap maps in the stages"),
     "bottleneck": (_BACKBONE, "ResNet: another backbone, stages of bottlenecks"),
     "xception": (_BACKBONE, "Xception: another backbone, of separable convolutions"),
     "hrnet": (_BACKBONE, "HRNet: another backbone, all resolutions side by side"),
@@ -124,7 +125,8 @@ def where(part: str | None = None) -> Figure:
             FancyBboxPatch(
                 (box.x, box.y), box.width, box.height, boxstyle="round,pad=0,rounding_size=0.07",
                 facecolor=_tint(box.color, 0.22) if bright else CARD,
-                edgecolor=box.color if bright else FAINT, linewidth=2.2 if bright else 1.0, zorder=2,
+                edgecolor=box.color if bright else FAINT,
+                linewidth=2.2 if bright else 1.0, zorder=2,
             )
         )  # fmt: skip
         axes.text(
@@ -166,10 +168,11 @@ def _tint(color: str, amount: float) -> tuple[float, float, float]:
 
 
 def show(figure: Figure, alt: str, fingerprint: str | None = None) -> None:
-    """Put a figure on the page at its size in inches (96 pixels each, at double resolution) and let go of it.
+    """Put a figure on the page, at double resolution and 96 pixels an inch, and let go of it.
 
-    The alt text goes into the output's metadata, where static pages take it from, into its plain text, and, because
-    JupyterLab sets no alt text, under the picture as a description that can be opened.
+    The alt text goes into the output's metadata, where static pages take it from, into its plain
+    text, and, because JupyterLab sets no alt text, under the picture as a description that can be
+    opened.
 
     Args:
         figure: at most 9.3 inches (900 pixels) wide.
@@ -178,8 +181,6 @@ def show(figure: Figure, alt: str, fingerprint: str | None = None) -> None:
     Raises:
         ValueError: if `alt` is empty or the figure is too wide.
     """
-    from IPython.display import display
-
     width = float(figure.get_size_inches()[0])
     if not alt.strip():
         raise ValueError("alt is empty, must say what the picture shows")
@@ -188,9 +189,10 @@ def show(figure: Figure, alt: str, fingerprint: str | None = None) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor=figure.get_facecolor())
     metadata = {"image/png": {"alt": alt, "width": round(width * _CSS_PIXELS_PER_INCH)}}
-    display({"image/png": buffer.getvalue(), "text/plain": alt}, raw=True, metadata=metadata)
+    picture = {"image/png": buffer.getvalue(), "text/plain": alt}
+    put(picture, metadata)
     words = f'<details style="font-size:85%"><summary>Description</summary>{escape(alt)}</details>'
-    display({"text/html": words, "text/plain": f"Description: {alt}"}, raw=True)
+    put({"text/html": words, "text/plain": f"Description: {alt}"})
     if fingerprint is not None:
         print(fingerprint)
     _close(figure)

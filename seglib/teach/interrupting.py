@@ -2,81 +2,107 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import io
 import random
 import sys
-import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
+from queue import Empty, SimpleQueue
 
 import numpy
 import torch
 
 STACK_BYTES = 64 * 2**20  # runaway recursion must end in RecursionError, not in a crash
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 2.0
+
+# Without a return value, so that it can stand as a class's __init__.
+_raise_in_thread = ctypes.PYFUNCTYPE(None, ctypes.c_ulong, ctypes.py_object)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+)
 
 
-class TimeLimit(BaseException):
-    """Raised inside code that runs past its limit; no `except Exception` stops it."""
+class TimeLimit(SystemExit):
+    """Raised inside code that runs past its limit. (SystemExit ends a thread silently.)"""
+
+
+def _relentless(thread: int) -> type[TimeLimit]:
+    """An exception that, when it is caught, is raised once more at the next step.
+
+    Code that catches everything in a loop survives any single exception. This one's constructor,
+    which runs as it
+    is caught, tells the interpreter to raise it again: the second one hits the handler, outside its
+    `try`.
+    """
+    limit = type("TimeLimit", (TimeLimit,), {})
+    again = partial(_raise_in_thread, ctypes.c_ulong(thread), ctypes.py_object(limit))
+    limit.__init__ = staticmethod(again)  # type: ignore[misc]
+    return limit
 
 
 def run_limited(function: Callable[[], None], seconds: float) -> bool:
     """Run `function` in a thread of its own; interrupt it after `seconds`.
 
-    A thread, because code that catches everything in a loop must be interrupted again and again until one
-    interruption lands outside its `try`, and none may land in the caller.
-
     Args:
         function: what to run; its exceptions end there.
         seconds: time limit.
     Returns:
-        Whether it ended in time. Code that is stuck outside Python (a long sleep) is left behind in a daemon thread.
+        Whether it ended in time. Code that is stuck outside Python (a long sleep) is left behind,
+        and interrupted as soon as it comes back.
     """
+    ended: SimpleQueue[object] = SimpleQueue()
 
-    def work() -> None:
-        with contextlib.suppress(BaseException):
-            function()
+    def work(token: object) -> None:
+        try:
+            with contextlib.suppress(BaseException):
+                function()
+        finally:
+            ended.put(None)
 
-    previous = threading.stack_size(STACK_BYTES)
+    # The thread alone holds the token: when that is gone, so is the thread, even if `put` was cut short.
+    token = _Token()
+    last_words = weakref.ref(token, ended.put)
+    previous = _thread.stack_size(STACK_BYTES)
     try:
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
+        thread = _thread.start_new_thread(work, (token,))
     finally:
-        threading.stack_size(previous)
+        _thread.stack_size(previous)
+    del token
     try:
-        worker.join(seconds)
+        ended.get(timeout=seconds)
+    except Empty:
+        _interrupt(thread, ended)
+        return False
     except BaseException:  # the reader's own Ctrl-C
-        _interrupt(worker)
+        _interrupt(thread, ended)
         raise
-    if not worker.is_alive():
-        return True
-    _interrupt(worker)
-    return False
+    del last_words
+    return True
 
 
-def _interrupt(worker: threading.Thread) -> None:
-    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    interval = sys.getswitchinterval()
-    hook = threading.excepthook
+class _Token:
+    pass
+
+
+def _interrupt(thread: int, ended: SimpleQueue[object]) -> None:
+    limit = _relentless(thread)
     end = time.monotonic() + GRACE_SECONDS
-    try:
-        threading.excepthook = lambda _: None
-        sys.setswitchinterval(1e-6)  # so that an interruption can land at any step
-        while worker.is_alive() and time.monotonic() < end:
-            raise_in(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TimeLimit))
-            worker.join(1e-6)
-    finally:
-        sys.setswitchinterval(interval)
-        threading.excepthook = hook
+    while time.monotonic() < end:
+        _raise_in_thread(thread, limit)
+        with contextlib.suppress(Empty):
+            ended.get(timeout=0.02)
+            return
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep random states, dtype and thread settings; silence printing and warnings; use one thread."""
-    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()
+    """Keep random states, dtype and threads; silence printing and warnings; use one thread."""
+    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()  # noqa: NPY002
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     recursion = sys.getrecursionlimit()
@@ -97,4 +123,4 @@ def undisturbed() -> Iterator[None]:
         torch.set_default_dtype(dtype)
         torch.set_rng_state(states[0])
         random.setstate(states[1])
-        numpy.random.set_state(states[2])
+        numpy.random.set_state(states[2])  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Is it the learner's own work? Watches which code runs while an answer runs, and recognises stubs."""
+"""Is it the learner's own work? Watches which code runs with an answer, and recognises stubs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _folders() -> tuple[str, ...]:
 
 @cache
 def _is_finished(code: CodeType) -> bool:
-    """Whether `code` belongs to one of the libraries (the checker's own machinery does not count)."""
+    """Whether `code` belongs to a library; the checker's own machinery does not count."""
     path = code.co_filename
     if not path.startswith(_folders()) or Path(path).parent == _CHECKER:
         return False
@@ -58,7 +58,7 @@ class _Forbid(TorchFunctionMode):
 
 @contextmanager
 def own_work(forbidden: tuple[str, ...] = ()) -> Iterator[None]:
-    """Run the learner's code inside; raises `Wrong("not-your-own")` afterwards if a library did the work."""
+    """Run the learner's code inside; raises `Wrong("not-your-own")` if a library did the work."""
     seen: list[str] = []
 
     def profile(frame: FrameType, event: str, _: object) -> None:
@@ -81,7 +81,7 @@ def own_work(forbidden: tuple[str, ...] = ()) -> Iterator[None]:
 
 
 def refuse_library(answer: object) -> None:
-    """Raise `Wrong("not-your-own")` for a library's class, function or object, a subclass, or a wrapper."""
+    """Raise `Wrong("not-your-own")` for a library's class, function, object, or a subclass."""
     while isinstance(answer, partial):
         answer = answer.func
     if isinstance(answer, nn.Module):
@@ -109,7 +109,7 @@ def _of_library(one: type) -> bool:
 
 
 def is_stub(function: Callable[..., object]) -> bool:
-    """Whether a function's body is empty: `...`, `pass`, a docstring, or `raise NotImplementedError`."""
+    """Whether a body is empty: `...`, `pass`, a docstring, or `raise NotImplementedError`."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return False

@@ -102,7 +102,7 @@ class Probe:
         self.set_mode(False)
         nn.Module.float(self.module)
         with torch.no_grad():
-            return (tuple(self.forward(self.x.float()).shape),)
+            return (tuple(self.forward(self.x.to(torch.float32)).shape),)
 
     @cached_property
     def dtype(self) -> Fact:
@@ -111,7 +111,7 @@ class Probe:
         for dtype in (torch.float32, torch.float64):
             nn.Module.to(self.module, dtype)
             with torch.no_grad():
-                found.append(str(self.forward(self.x.to(dtype)).dtype))
+                found.append(str(self.forward(self.x.to(dtype, copy=True)).dtype))
         return tuple(found)
 
     @cached_property

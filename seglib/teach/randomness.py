@@ -12,11 +12,13 @@ def random_values(role: str, shape: torch.Size, generator: torch.Generator) -> T
     """Values for one parameter or buffer, in double precision.
 
     Args:
-        role: `"weight"`, `"bias"`, or of a normalisation `"scale"`, `"shift"`, `"mean"`, `"variance"`.
+        role: `"weight"`, `"bias"`, or of a normalisation `"scale"`, `"shift"`, `"mean"`,
+            `"variance"`.
         shape: its shape; a weight is (out_channels, in_channels, …).
         generator: source of the numbers.
     Returns:
-        A tensor that keeps activations near unit size, with none of the values 0 or 1 that hide mistakes.
+        A tensor that keeps activations near unit size, with none of the values 0 or 1 that hide
+        mistakes.
     """
     if role in ("variance", "scale"):
         return 0.5 + torch.rand(shape, dtype=torch.float64, generator=generator)
@@ -30,8 +32,9 @@ def random_values(role: str, shape: torch.Size, generator: torch.Generator) -> T
 def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
     """Give `module`, in place, random weights and random normalisation statistics.
 
-    Means are normal (σ = 0.5), variances and scales uniform in 0.5 … 1.5, biases normal (σ = 0.5), weights normal
-    with variance 2 / fan-in. The same seed gives modules of the same structure the same values.
+    Means are normal (σ = 0.5), variances and scales uniform in 0.5 … 1.5, biases normal (σ = 0.5),
+    weights normal with variance 2 / fan-in. The same seed gives modules of the same structure the
+    same values.
 
     Args:
         module: any module; dtype and device of its tensors are kept.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seglib.teach._html import put
 from seglib.teach.facts import BlockFacts, inverted_residual_facts
 
 __all__ = ["BlockFacts", "inverted_residual_explorer", "inverted_residual_facts"]
@@ -12,7 +13,8 @@ def inverted_residual_explorer(
 ) -> None:
     """Show sliders for expansion ratio, stride and dilation, and what they do to shapes and costs.
 
-    Without a running kernel the sliders are dead; the table for the first setting stands on the page, too.
+    Without a running kernel the sliders are dead; the table for the first setting stands on the
+    page, too.
 
     Args:
         in_channels, out_channels: channels of the block.
@@ -21,7 +23,6 @@ def inverted_residual_explorer(
         ValueError: if an argument is out of its range.
     """
     import ipywidgets
-    from IPython.display import display
 
     def facts(expand_ratio: int = 6, stride: int = 1, dilation: int = 1) -> BlockFacts:
         return inverted_residual_facts(
@@ -44,9 +45,9 @@ def inverted_residual_explorer(
         slider.observe(update, names="value")
     bundle = ipywidgets.VBox([*sliders.values(), page])._repr_mimebundle_()
     bundle["text/plain"] = "Sliders: expand_ratio 1–10, stride 1–2, dilation 1–8."
-    display(bundle, raw=True)
+    put(bundle)
     still = (
         '<details style="margin-top:8px"><summary>Without a kernel: the first setting</summary>'
         f"{first._repr_html_()}</details>"
     )
-    display({"text/html": still, "text/plain": repr(first)}, raw=True)
+    put({"text/html": still, "text/plain": repr(first)})

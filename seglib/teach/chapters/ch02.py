@@ -15,7 +15,10 @@ Row = tuple[int, int, int, int, int]
 Settings = Sequence[tuple[int, int, int, int]]
 
 _NAMES = ("in_channels", "out_channels", "stride", "dilation", "expand_ratio")
-_BLOCK = "class of nn.Module: __init__(in_channels, out_channels, stride, dilation, expand_ratio), forward(x)"
+_BLOCK = (
+    "class of nn.Module: __init__(in_channels, out_channels, stride, dilation, expand_ratio), "
+    "forward(x)"
+)
 
 
 def _case(*arguments: int) -> Case:
@@ -66,7 +69,7 @@ _QUESTION = (24, 32, 6, 2, 1, 65, 97)
 def _costs(
     hidden: int, size: tuple[int, int], *, dense: bool = False, mid: tuple[int, int] = (65, 97)
 ) -> tuple[int, int, int]:
-    """Weights of the convolutions, BatchNorm parameters and multiply-adds, as (wrong) reasoning gets them."""
+    """Convolution weights, BatchNorm parameters, multiply-adds, as (wrong) reasoning has them."""
     depthwise = 9 * hidden * (hidden if dense else 1)
     weights = 24 * hidden + depthwise + hidden * 32
     norms = 2 * (hidden + hidden + 32)
@@ -172,8 +175,6 @@ def plan(settings: Settings, output_stride: int, mistake: str = "") -> list[Row]
         elif mistake == "dilation-not-kept":
             first = dilation = 1
         current *= s if mistake == "stride-kept" else stride
-        if mistake == "dropped-stride-counted" and past:
-            current *= s
         if mistake == "first-block-dilated":
             first = dilation
         for index in range(n):

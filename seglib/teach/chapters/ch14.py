@@ -44,7 +44,8 @@ def _prediction() -> tuple[dict[int, object], dict[int, dict[object, str]]]:
 
 def _judge_prediction(answer: object) -> Iterator[str]:
     def equal(value: object, known: object) -> bool:
-        assert isinstance(value, float) and isinstance(known, float)
+        assert isinstance(value, float)
+        assert isinstance(known, float)
         return abs(value - known) <= 0.005 * abs(known) + 1e-12
 
     yield from judge_values(
@@ -148,7 +149,7 @@ def _equal(a: Sequence[float | complex], b: Sequence[float | complex]) -> bool:
 
 
 class _Toy(nn.Module):
-    """A small network with the traps of real ones: raw parameters, an auxiliary head, misleading names."""
+    """A small network with real ones' traps: raw parameters, an auxiliary head, odd names."""
 
     def __init__(self, aux: bool, raw: bool, tied: bool) -> None:
         super().__init__()

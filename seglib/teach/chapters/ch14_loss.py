@@ -15,7 +15,7 @@ _MISTAKES = tuple(MISTAKES_OF["14.pixel_loss"])
 
 
 def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: str = "") -> Tensor:
-    """Mean of −log softmax(logits)[label] over valid pixels; with `mistake`, as that mistake gives it."""
+    """Mean of −log softmax(logits)[label] over valid pixels; or as `mistake` gives it."""
     if mistake == "ignore-index-hard-coded":
         ignore_index = 255
     valid = mask != ignore_index
