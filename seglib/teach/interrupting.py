@@ -64,7 +64,7 @@ def run_limited(function: Callable[[], None], seconds: float) -> bool:
         finally:
             ended.put(None)
 
-    # The thread alone holds the token: when that is gone, so is the thread, even if `put` was cut short.
+    # The thread alone holds the token: when it goes, so has the thread, even if `put` is cut short
     token = _Token()
     last_words = weakref.ref(token, ended.put)
     previous = _thread.stack_size(STACK_BYTES)

@@ -1,4 +1,4 @@
-"""Chapter 02's exercises: right answers in several hands, and wrong ones with the slug that fits."""
+"""Chapter 02's exercises: right answers in several hands, wrong ones with the fitting slug."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def block(*changes: tuple[str, str]) -> type[nn.Module]:
 
 
 class OtherNames(nn.Module):
-    """The block in another hand: other names and order, padding by hand, 1×1 convolutions as matrices."""
+    """The block in another hand: other names and order, own padding, 1×1 as matrices."""
 
     def __init__(self, cin: int, cout: int, s: int, d: int, t: int) -> None:
         super().__init__()
@@ -116,63 +116,120 @@ WRONG = {
     "relu": ("relu-instead-of-relu6", ("nn.ReLU6()", "nn.ReLU()"), ("F.relu6", "F.relu")),
     "relu at the end": ("relu-after-projection", ("self.project(y)", "F.relu6(self.project(y))")),
     "relu after the sum": ("relu-after-sum", ("return x + y", "return F.relu(x + y)")),
-    "linear middle": ("missing-activation", ("F.relu6(self.norm(self.filter(y)))", "self.norm(self.filter(y))")),
+    "linear middle": (
+        "missing-activation",
+        ("F.relu6(self.norm(self.filter(y)))", "self.norm(self.filter(y))"),
+    ),
     "linear expansion": ("missing-activation", (", nn.ReLU6()", "")),
     "pads the input": ("pad-before-expansion", _NO_PADDING, _FORWARD_PADS),
     "pads twice": ("padded-twice", _FORWARD_PADS),
     "no padding": ("missing-padding", _NO_PADDING),
     "padding 1": ("padding-ignores-dilation", ("3, stride, dilation,", "3, stride, 1,")),
     "no dilation": ("dilation-ignored", ("3, stride, dilation, dilation,", "3, stride, 1, 1,")),
-    "padding only": ("dilation-ignored", ("3, stride, dilation, dilation,", "3, stride, dilation, 1,")),
-    "mirrored": ("pads-with-wrong-value", ("hidden, bias=False)\n        self.norm", "hidden, bias=False, padding_mode='reflect')\n        self.norm")),
+    "padding only": (
+        "dilation-ignored",
+        ("3, stride, dilation, dilation,", "3, stride, dilation, 1,"),
+    ),
+    "mirrored": (
+        "pads-with-wrong-value",
+        (
+            "hidden, bias=False)\n        self.norm",
+            "hidden, bias=False, padding_mode='reflect')\n        self.norm",
+        ),
+    ),
     "copied border": (
-        "pads-with-wrong-value", _NO_PADDING,
+        "pads-with-wrong-value",
+        _NO_PADDING,
         ("self.filter(y)", "self.filter(F.pad(y, [self.dilation] * 4, mode='replicate'))"),
     ),
-    "ones": ("pads-with-wrong-value", _NO_PADDING, ("self.filter(y)", "self.filter(F.pad(y, [self.dilation] * 4, value=1))")),
+    "ones": (
+        "pads-with-wrong-value",
+        _NO_PADDING,
+        ("self.filter(y)", "self.filter(F.pad(y, [self.dilation] * 4, value=1))"),
+    ),
     "cropped": (
-        "crop-instead-of-pad", _NO_PADDING,
+        "crop-instead-of-pad",
+        _NO_PADDING,
         ("return x + y", "d = self.dilation; return x[:, :, d:-d, d:-d] + y"),
     ),
     "stride in front": (
-        "stride-on-wrong-conv", ("nn.Conv2d(in_channels, hidden, 1,", "nn.Conv2d(in_channels, hidden, 1, stride,"),
+        "stride-on-wrong-conv",
+        ("nn.Conv2d(in_channels, hidden, 1,", "nn.Conv2d(in_channels, hidden, 1, stride,"),
         ("3, stride, dilation,", "3, stride if expand_ratio == 1 else 1, dilation,"),
     ),
     "stride at the end": (
-        "stride-on-wrong-conv", ("nn.Conv2d(hidden, out_channels, 1,", "nn.Conv2d(hidden, out_channels, 1, stride,"),
+        "stride-on-wrong-conv",
+        ("nn.Conv2d(hidden, out_channels, 1,", "nn.Conv2d(hidden, out_channels, 1, stride,"),
         ("3, stride, dilation,", "3, 1, dilation,"),
     ),
     "no stride": ("stride-ignored", ("3, stride, dilation,", "3, 1, dilation,")),
-    "shortcut at stride 2": ("shortcut-with-stride", ("stride == 1 and in_channels", "in_channels")),
+    "shortcut at stride 2": (
+        "shortcut-with-stride",
+        ("stride == 1 and in_channels", "in_channels"),
+    ),
     "shortcut thinned out": (
-        "shortcut-with-stride", ("stride == 1 and in_channels", "in_channels"),
+        "shortcut-with-stride",
+        ("stride == 1 and in_channels", "in_channels"),
         ("return x + y", "return x[..., ::self.stride, ::self.stride] + y"),
     ),
-    "shortcut whatever the channels": ("shortcut-channel-mismatch", ("stride == 1 and in_channels == out_channels", "stride == 1")),
+    "shortcut whatever the channels": (
+        "shortcut-channel-mismatch",
+        ("stride == 1 and in_channels == out_channels", "stride == 1"),
+    ),
     "shortcut always": ("shortcut-always", (" if self.skip else y", "")),
     "no shortcut": ("missing-shortcut", ("return x + y if self.skip else y", "return y")),
-    "no shortcut when dilated": ("shortcut-lost-by-dilation", ("self.skip = ", "self.skip = dilation == 1 and ")),
-    "dense": ("dense-instead-of-depthwise", ("dilation, dilation, hidden, bias", "dilation, dilation, bias")),
+    "no shortcut when dilated": (
+        "shortcut-lost-by-dilation",
+        ("self.skip = ", "self.skip = dilation == 1 and "),
+    ),
+    "dense": (
+        "dense-instead-of-depthwise",
+        ("dilation, dilation, hidden, bias", "dilation, dilation, bias"),
+    ),
     "always expands": ("expansion-when-ratio-1", ("if expand_ratio != 1:", "if True:")),
     "wide by output": (
-        "expansion-on-output", ("hidden = in_channels *", "hidden = out_channels *"),
+        "expansion-on-output",
+        ("hidden = in_channels *", "hidden = out_channels *"),
     ),
-    "no norm in the middle": ("missing-batchnorm", ("nn.BatchNorm2d(hidden)\n        self.project", "nn.Identity()\n        self.project")),
+    "no norm in the middle": (
+        "missing-batchnorm",
+        ("nn.BatchNorm2d(hidden)\n        self.project", "nn.Identity()\n        self.project"),
+    ),
     "no norm at the end": ("missing-batchnorm", (", nn.BatchNorm2d(out_channels)", "")),
     "bias": ("conv-bias", ("dilation, hidden, bias=False", "dilation, hidden")),
-    "bias everywhere": ("conv-bias", ("dilation, hidden, bias=False", "dilation, hidden"), ("hidden, 1, bias=False", "hidden, 1"), ("out_channels, 1, bias=False", "out_channels, 1")),
-    "eps": ("other-batchnorm-settings", (
-        "nn.BatchNorm2d(hidden)\n        self.project", "nn.BatchNorm2d(hidden, 1e-3)\n        self.project"),
-        ("nn.BatchNorm2d(hidden), nn", "nn.BatchNorm2d(hidden, 1e-3), nn"), ("nn.BatchNorm2d(out_channels)", "nn.BatchNorm2d(out_channels, 1e-3)")),
+    "bias everywhere": (
+        "conv-bias",
+        ("dilation, hidden, bias=False", "dilation, hidden"),
+        ("hidden, 1, bias=False", "hidden, 1"),
+        ("out_channels, 1, bias=False", "out_channels, 1"),
+    ),
+    "eps": (
+        "other-batchnorm-settings",
+        (
+            "nn.BatchNorm2d(hidden)\n        self.project",
+            "nn.BatchNorm2d(hidden, 1e-3)\n        self.project",
+        ),
+        ("nn.BatchNorm2d(hidden), nn", "nn.BatchNorm2d(hidden, 1e-3), nn"),
+        ("nn.BatchNorm2d(out_channels)", "nn.BatchNorm2d(out_channels, 1e-3)"),
+    ),
     "adds in place": ("modifies-input", ("return x + y if", "return x.add_(y) if")),
     "detached": ("wrong-gradients", ("return x + y if", "return x.detach() + y if")),
     "single precision": ("wrong-dtype", ("y = self.project(y)", "y = self.project(y).float()")),
     "crashes": ("raised-exception", ("y = self.project(y)", "y = self.projection(y)")),
-    "returns nothing": ("wrong-type", ("return x + y if self.skip else y", "x + y if self.skip else y")),
-    "one argument short": ("wrong-signature", ("stride, dilation, expand_ratio):", "stride, expand_ratio, dilation=1, *, width):")),
-    "5×5": ("wrong-parameter-count", ("hidden, 3, stride, dilation,", "hidden, 5, stride, 2 * dilation,")),
+    "returns nothing": (
+        "wrong-type",
+        ("return x + y if self.skip else y", "x + y if self.skip else y"),
+    ),
+    "one argument short": (
+        "wrong-signature",
+        ("stride, dilation, expand_ratio):", "stride, expand_ratio, dilation=1, *, width):"),
+    ),
+    "5×5": (
+        "wrong-parameter-count",
+        ("hidden, 3, stride, dilation,", "hidden, 5, stride, 2 * dilation,"),
+    ),
     "scaled": ("wrong-values", ("return x + y if", "return x + 2 * y if")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("exercise", ["02.inverted_residual", "02.border"])
@@ -217,8 +274,11 @@ def _same_behaviour(index: int, behaviours: list) -> bool:  # type: ignore[type-
 
 
 RIGHT_NUMBERS = {
-    "shape": (1, 32, 33, 49), "hidden_channels": 144, "parameters": 10000, "multiply_adds": 31336848,
-}  # fmt: skip
+    "shape": (1, 32, 33, 49),
+    "hidden_channels": 144,
+    "parameters": 10000,
+    "multiply_adds": 31336848,
+}
 
 
 def test_prediction() -> None:
@@ -252,9 +312,16 @@ def test_prediction() -> None:
         ({"multiply_adds": (3456 + 1296 + 4608) * 33 * 49}, "macs-at-output-resolution"),
         ({"multiply_adds": 9360}, "pixels-forgotten"),
         ({"multiply_adds": None}, "missing-value"),
-        ({"hidden_channels": 192, "parameters": 24 * 192 + 9 * 192 + 192 * 32 + 832, "multiply_adds": 5}, "expansion-on-output"),
+        (
+            {
+                "hidden_channels": 192,
+                "parameters": 24 * 192 + 9 * 192 + 192 * 32 + 832,
+                "multiply_adds": 5,
+            },
+            "expansion-on-output",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_prediction(changes: dict[str, object], slug: str) -> None:
     report = check("02.predict", {**RIGHT_NUMBERS, **changes})
     assert [failure.name for failure in report.failures] == [slug], report
@@ -322,9 +389,20 @@ def test_right_plans(answer: object) -> None:
         ("repeats-strided", [("stride if i == 0 else 1", "stride")]),
         ("stride-on-last-block", [("stride if i == 0 else 1", "stride if i == n - 1 else 1")]),
         ("stem-stride-forgotten", [("[], 32, 2, 1", "[], 32, 1, 1")]),
-        ("off-by-one-stage", [("if reached * s > output_stride", "if s > 1 and reached * s >= output_stride")]),
+        (
+            "off-by-one-stage",
+            [("if reached * s > output_stride", "if s > 1 and reached * s >= output_stride")],
+        ),
         ("in-channels-not-updated", [("            channels = c\n", "        channels = c\n")]),
-        ("wrong-order", [("(channels, c, stride if i == 0 else 1, first if i == 0 else rate, t)", "(t, channels, c, stride if i == 0 else 1, first if i == 0 else rate)")]),
+        (
+            "wrong-order",
+            [
+                (
+                    "(channels, c, stride if i == 0 else 1, first if i == 0 else rate, t)",
+                    "(t, channels, c, stride if i == 0 else 1, first if i == 0 else rate)",
+                )
+            ],
+        ),
         ("wrong-shape", [("range(n)", "range(1, n)")]),
         ("wrong-shape", [(", first if i == 0 else rate, t)", ", t)")]),
         ("wrong-dtype", [("rate = rate * s", "rate = rate * s / 3")]),
@@ -332,7 +410,7 @@ def test_right_plans(answer: object) -> None:
         ("wrong-type", [("    return rows", "    rows")]),
         ("changes-settings", [("    return rows", "    settings.pop(); return rows")]),
     ],
-)  # fmt: skip
+)
 def test_wrong_plans(slug: str, changes: list[tuple[str, str]]) -> None:
     report = check("02.dilated_stage", plan(*changes))
     assert [failure.name for failure in report.failures] == [slug], report

@@ -77,7 +77,6 @@ class DottedBlock(nn.Module):
 
     def forward(self, x):  # type: ignore
         """(N, C, H, W)"""
-        pass
 
 
 class HalfEmptyBlock(nn.Module):
@@ -201,14 +200,26 @@ Disguised = type(
 @pytest.mark.parametrize(
     "answer",
     [
-        InvertedResidual, Child, Renamed, Copied, Disguised, Wrapper, HiddenWrapper, Torchvisions, from_timm,
-        built, functools.partial(InvertedResidual), functools.partial(built),
+        InvertedResidual,
+        Child,
+        Renamed,
+        Copied,
+        Disguised,
+        Wrapper,
+        HiddenWrapper,
+        Torchvisions,
+        from_timm,
+        built,
+        functools.partial(InvertedResidual),
+        functools.partial(built),
         lambda *args: InvertedResidual(*args),
         lambda *args: nn.Sequential(InvertedResidual(*args)),
         lambda *args: copy.deepcopy(InvertedResidual(*args)),
-        InvertedResidual(4, 4), nn.Sequential(InvertedResidual(4, 4)), InvertedResidual(4, 4).forward,
+        InvertedResidual(4, 4),
+        nn.Sequential(InvertedResidual(4, 4)),
+        InvertedResidual(4, 4).forward,
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("exercise", [BLOCK, "02.border"])
 def test_library_is_refused(exercise: str, answer: object) -> None:
     report = check(exercise, answer)
@@ -331,17 +342,56 @@ class Untrainable(nn.Module):
 
 
 HOSTILE = [
-    object(), 3, "answer", b"answer", [], {}, float("nan"), int, object, nn.Module, nn.Conv2d, nn.Identity(),
-    Evil(), Evil, EvilClass("EvilClass", (), {}), EvilModule, Untrainable, print, len, torch, lambda: None,
-    lambda *args: None, lambda *args: Evil(), lambda *args: args, lambda **kwargs: object(),
-    module(lambda self, x: None), module(lambda self, x: [x]), module(lambda self, x: Evil()),
-    module(lambda self, x: x.sum()), module(lambda self, x: x.detach().numpy()),
-    module(endless_recursion), throw(SystemExit(3)), throw(KeyboardInterrupt()), throw(EvilError()),
-    throw(GeneratorExit()), throw(StopIteration()), throw(MemoryError()), throw(BaseException("odd")),
-    throw(RecursionError()), throw(AssertionError()), torch.zeros(3), numpy.zeros(3), {"shape": Evil()},
-    (1, 2, 3, 4, 5, 6), {"shape": (1, "a", None, {}), "hidden_channels": [], "parameters": {}, "multiply_adds": 1j},
-    {0: "a", 500: None, 1000: 1j, 1200: float("nan")}, (Evil(),) * 4, iter([]), (x for x in ()),
-]  # fmt: skip
+    object(),
+    3,
+    "answer",
+    b"answer",
+    [],
+    {},
+    float("nan"),
+    int,
+    object,
+    nn.Module,
+    nn.Conv2d,
+    nn.Identity(),
+    Evil(),
+    Evil,
+    EvilClass("EvilClass", (), {}),
+    EvilModule,
+    Untrainable,
+    print,
+    len,
+    torch,
+    lambda: None,
+    lambda *args: None,
+    lambda *args: Evil(),
+    lambda *args: args,
+    lambda **kwargs: object(),
+    module(lambda self, x: None),
+    module(lambda self, x: [x]),
+    module(lambda self, x: Evil()),
+    module(lambda self, x: x.sum()),
+    module(lambda self, x: x.detach().numpy()),
+    module(endless_recursion),
+    throw(SystemExit(3)),
+    throw(KeyboardInterrupt()),
+    throw(EvilError()),
+    throw(GeneratorExit()),
+    throw(StopIteration()),
+    throw(MemoryError()),
+    throw(BaseException("odd")),
+    throw(RecursionError()),
+    throw(AssertionError()),
+    torch.zeros(3),
+    numpy.zeros(3),
+    {"shape": Evil()},
+    (1, 2, 3, 4, 5, 6),
+    {"shape": (1, "a", None, {}), "hidden_channels": [], "parameters": {}, "multiply_adds": 1j},
+    {0: "a", 500: None, 1000: 1j, 1200: float("nan")},
+    (Evil(),) * 4,
+    iter([]),
+    (x for x in ()),
+]
 
 
 @pytest.mark.parametrize("exercise", [exercise.id for exercise in exercises()])
@@ -363,14 +413,14 @@ def test_the_world_is_as_before(capfd: pytest.CaptureFixture[str]) -> None:
         print("noise")
         torch.manual_seed(1)
         random.seed(1)
-        numpy.random.seed(1)
+        numpy.random.seed(1)  # noqa: NPY002
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
         torch.use_deterministic_algorithms(True)
         return self.conv(x)
 
-    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()
-    threads, interval = torch.get_num_threads(), __import__("sys").getswitchinterval()
+    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()  # noqa: NPY002
+    threads = torch.get_num_threads()
     with torch.no_grad():
         check(BLOCK, module(wild))
         check(BLOCK, module(loop), seconds=0.1)
@@ -378,10 +428,9 @@ def test_the_world_is_as_before(capfd: pytest.CaptureFixture[str]) -> None:
     assert torch.is_grad_enabled()
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
-    assert numpy.array_equal(numpy.random.get_state()[1], states[2][1])
+    assert numpy.array_equal(numpy.random.get_state()[1], states[2][1])  # noqa: NPY002
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_num_threads() == threads
-    assert __import__("sys").getswitchinterval() == interval
     assert not torch.are_deterministic_algorithms_enabled()
     assert capfd.readouterr() == ("", "")
 

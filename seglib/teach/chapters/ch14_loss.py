@@ -21,8 +21,9 @@ def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: s
     valid = mask != ignore_index
     if mistake == "ignored-as-class":
         valid = torch.ones_like(valid)
-    if mistake == "ignored-as-last-class":
-        valid, mask = torch.ones_like(valid), torch.where(valid, mask, logits.shape[1] - 1)
+    if mistake in ("ignored-as-first-class", "ignored-as-last-class"):
+        label_of_ignored = 0 if mistake == "ignored-as-first-class" else logits.shape[1] - 1
+        valid, mask = torch.ones_like(valid), torch.where(valid, mask, label_of_ignored)
     dimension = 3 if mistake == "softmax-over-wrong-dimension" else 1
     label = torch.where(valid & (mask < logits.shape[1]), mask, 0).unsqueeze(1)
     pixel = -_log_probability(logits, mistake, dimension).gather(1, label).squeeze(1)
@@ -66,6 +67,7 @@ def _log_probability(logits: Tensor, mistake: str, dimension: int) -> Tensor:
 _OTHER_FORMS = {
     "plain-exponential": "no-log-sum-exp",
     "log-of-sum": "no-log-sum-exp",
+    "ignored-as-first-class": "ignored-as-class",
     "ignored-as-last-class": "ignored-as-class",
     **{f"epsilon-in-log 1e-{digits}": "epsilon-in-log" for digits in range(5, 17)},
 }
@@ -123,7 +125,7 @@ def judge(answer: object) -> Iterator[str]:
                 f"With {question[0]}: a scalar is asked for, got {tuple(loss.shape)}.",
             )
     yield "dtype"
-    single = calls(function, questions[1][1].float(), questions[1][2], 255)
+    single = calls(function, questions[1][1].float(), questions[1][2].clone(), 255)
     for value, dtype in ((single, torch.float32), (found[1][0], torch.float64)):
         if not isinstance(value, Tensor) or value.dtype != dtype:
             raise Wrong(
