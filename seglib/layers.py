@@ -1,0 +1,191 @@
+"""The small parts that every network here is built from."""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def make_divisible(value: float, divisor: int = 8, min_value: int | None = None) -> int:
+    """Round a channel count to a multiple of `divisor` without losing more than a tenth of it.
+
+    Hardware likes multiples of 8; a width multiplier gives 0.75 · 24 = 18. Rounds half up, then steps up once
+    where rounding down would drop below 90 % of `value`.
+
+    Args:
+        value: channels wanted, > 0; may be fractional.
+        divisor: the multiple, in channels, ≥ 1.
+        min_value: smallest result, a multiple of `divisor`; default `divisor`.
+    Returns:
+        The channel count, a multiple of `divisor`.
+    Raises:
+        ValueError: if an argument is out of its range. (TensorFlow's original accepts any `min_value` and can
+            then return a non-multiple: 5, 8, 31 → 31.)
+    Source: TensorFlow slim MobileNet; MobileNetV2, §4 (arXiv 1801.04381).
+    """
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"value must be a finite number > 0, got {value}")
+    if divisor < 1 or divisor != int(divisor):
+        raise ValueError(f"divisor must be a whole number >= 1, got {divisor}")
+    min_value = divisor if min_value is None else min_value
+    if min_value < divisor or min_value % divisor:
+        raise ValueError(f"min_value must be a multiple of divisor={divisor}, got {min_value}")
+    rounded = max(min_value, int(value + divisor / 2) // divisor * divisor)
+    if rounded < 0.9 * value:
+        rounded += divisor
+    return rounded
+
+
+def fixed_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int, int, int]:
+    """Zeros that keep height and width at stride 1, whatever the input's size.
+
+    A kernel with holes spans `dilation · (kernel_size − 1) + 1` pixels, one more than the pixels to pad. Because
+    the padding is fixed, stride 2 gives ceil(size / 2): 513 → 257.
+
+    Args:
+        kernel_size: taps along one side, ≥ 1. An even one puts the odd pixel at the right and bottom.
+        dilation: distance between taps in pixels, ≥ 1.
+    Returns:
+        (left, right, top, bottom) in pixels, the order of `torch.nn.functional.pad`.
+    Raises:
+        ValueError: if an argument is below 1.
+    Source: TensorFlow slim's `fixed_padding` (resnet_utils).
+    """
+    if kernel_size < 1:
+        raise ValueError(f"kernel_size must be >= 1, got {kernel_size}")
+    if dilation < 1:
+        raise ValueError(f"dilation must be >= 1, got {dilation}")
+    total = dilation * (kernel_size - 1)
+    begin = total // 2
+    end = total - begin
+    return begin, end, begin, end
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias, BatchNorm, activation: (N, C_in, H, W) → (N, C_out, ⌈H/stride⌉, ⌈W/stride⌉).
+
+    The convolution needs no bias: BatchNorm subtracts the mean and adds its own.
+
+    Args:
+        in_channels, out_channels: channels, multiples of `groups`.
+        kernel_size: odd, so that the padding is the same on all sides.
+        stride, dilation, groups: as in `nn.Conv2d`.
+        padding: zeros on each side, in pixels; default `fixed_padding(kernel_size, dilation)`.
+        activation_layer: class called with `inplace=True`, or None for a linear layer.
+    Raises:
+        ValueError: for an even `kernel_size`.
+    Source: torchvision's `Conv2dNormActivation`; the parts are named 0 (conv), 1 (norm), 2 as there.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        padding: int | None = None,
+        activation_layer: type[nn.Module] | None = nn.ReLU,
+    ) -> None:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+        if padding is None:
+            padding = fixed_padding(kernel_size, dilation)[0]
+        layers: list[nn.Module] = [
+            nn.Conv2d(
+                in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
+            ),
+            nn.BatchNorm2d(out_channels),
+        ]
+        if activation_layer is not None:
+            layers.append(activation_layer(inplace=True))
+        super().__init__(*layers)
+
+
+class ConvBNReLU(ConvNormAct):
+    """`ConvNormAct` with ReLU6, min(max(x, 0), 6): the building block of MobileNetV2.
+
+    Source: MobileNetV2, §3 (arXiv 1801.04381): ReLU6 "because of its robustness when used with low-precision".
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        padding: int | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, dilation, groups, padding, nn.ReLU6
+        )
+
+
+class SeparableConv2d(nn.Module):
+    """Depthwise then 1×1 convolution in place of a dense one: (N, C_in, H, W) → (N, C_out, H', W').
+
+    k²·C_in + C_in·C_out weights instead of k²·C_in·C_out. Nothing stands between the two convolutions.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation: as in `nn.Conv2d`.
+        bias: adds a bias to both convolutions.
+    Source: Xception (arXiv 1610.02357); with dilation DeepLabV3+'s atrous separable convolution, §3.1
+        (arXiv 1802.02611), which puts BatchNorm and ReLU between the two where this class does not.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(
+            in_channels, in_channels, kernel_size, stride, padding, dilation, in_channels, bias=bias
+        )
+        self.pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)  # (N, C_in, H', W')
+        return self.pointwise(x)  # (N, C_out, H', W')
+
+
+def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear resampling of (N, C, H, W) to (N, C, *size); the same tensor where the size is right already.
+
+    Args:
+        x: feature map or logits. Never labels: the mean of class 3 and class 5 is not class 4.
+        size: (height, width) wanted, in pixels.
+        align_corners: True maps corner pixel centres onto each other (older code's choice), False aligns the
+            images' outer edges, as image libraries do.
+    """
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def kaiming_init(module: nn.Module, mode: str = "fan_in") -> None:
+    """Draw every convolution's weights by He's rule for ReLU; BatchNorm starts as the identity.
+
+    Args:
+        module: changed in place, with all that it holds.
+        mode: "fan_in" keeps the variance of activations, "fan_out" that of gradients.
+    Source: He et al. 2015 (arXiv 1502.01852).
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode=mode, nonlinearity="relu")
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=0.01)
+        if isinstance(part, (nn.Conv2d, nn.Linear)) and part.bias is not None:
+            nn.init.zeros_(part.bias)

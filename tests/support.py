@@ -1,0 +1,57 @@
+"""What several test modules share: repeatable random weights, and counting multiply-adds."""
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def random_state(shapes: Iterable[tuple[str, tuple[int, ...]]], seed: int) -> dict[str, Tensor]:
+    """Weights and BatchNorm statistics, in double, from NumPy's generator; fresh statistics hide errors."""
+    generator = np.random.default_rng(seed)
+    state = {}
+    for name, shape in shapes:
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(0)
+            continue
+        if name.endswith("running_var"):
+            values = generator.uniform(0.5, 1.5, shape)
+        else:
+            values = generator.standard_normal(shape)
+            if len(shape) == 4:
+                values = values * np.sqrt(2 / np.prod(shape[1:]))
+            else:
+                values = 0.2 * values + (1 if name.endswith("weight") else 0)
+        state[name] = torch.from_numpy(np.asarray(values))
+    return state
+
+
+def shapes_of(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
+
+
+def stored_shapes(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(shape)) for name, shape in json.loads(text)]
+
+
+def without_dropout(module: nn.Module) -> nn.Module:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
+
+def multiply_adds(module: nn.Module, x: Tensor) -> int:
+    """Multiply-adds of the convolutions and linear layers for one input, counted by torch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module.eval()(x)
+    return counter.get_total_flops() // 2
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    """Largest |a − b| as a share of the largest |b|."""
+    return float((a - b).detach().abs().max() / b.detach().abs().max())
