@@ -56,7 +56,7 @@ _RULES = """
 .seglib .sl-m{color:var(--sl-number)}
 .seglib .sl-c{color:var(--sl-comment);font-style:italic}
 .seglib .sl-n{color:var(--sl-name)}
-.seglib table{border-collapse:collapse;border:0;margin:0;font-size:inherit}
+.seglib table{color:inherit;border-collapse:collapse;border:0;margin:0;font-size:inherit}
 .seglib td,.seglib th{border:0;border-bottom:1px solid var(--sl-line);color:inherit}
 .seglib td,.seglib th{padding:.25em 1.2em .25em 0}
 .seglib tr,.seglib tbody tr:nth-child(odd),.seglib tbody tr:hover{background:none}

@@ -145,9 +145,14 @@ def where(part: str | None = None) -> Figure:
 def describe(part: str | None = None) -> str:
     """Alt text for `where(part)`: what is lit, in words."""
     lit, words = _lookup(part)
-    titles = [box.text.split("\n")[0] for box in _BOXES if box.name in lit]
+    titles = [_title(box) for box in _BOXES if box.name in lit]
     chain = "image, stem, three stages, ASPP, decoder with a low-level shortcut, logits, mask"
     return f"Map of DeepLabV3+: {chain}. Lit: {', '.join(titles)} ({words})."
+
+
+def _title(box: Box) -> str:
+    first, *more = box.text.split("\n")
+    return f"{first} {more[0]}" if more and more[0].startswith("/") else first
 
 
 def _lookup(part: str | None) -> tuple[tuple[str, ...], str]:
@@ -170,9 +175,8 @@ def _tint(color: str, amount: float) -> tuple[float, float, float]:
 def show(figure: Figure, alt: str, fingerprint: str | None = None) -> None:
     """Put a figure on the page, at double resolution and 96 pixels an inch, and let go of it.
 
-    The alt text goes into the output's metadata, where static pages take it from, into its plain
-    text, and, because JupyterLab sets no alt text, under the picture as a description that can be
-    opened.
+    The alt text goes into the output's metadata and plain text; and, because neither JupyterLab 4.6
+    nor nbconvert's lab template reads it there, under the picture as a description to open.
 
     Args:
         figure: at most 9.3 inches (900 pixels) wide.

@@ -124,12 +124,18 @@ def is_stub(function: Callable[..., object]) -> bool:
         "NOT_TAKEN",
     )
     steps = [step for step in dis.get_instructions(code) if step.opname not in noise]
-    if all(step.opname.startswith(("LOAD_CONST", "RETURN", "LOAD_COMMON")) for step in steps):
+    if all(step.opname.startswith(("LOAD_CONST", "RETURN")) for step in steps):
         returned = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]
         return all(value is None for value in returned)
-    names = [step.argval for step in steps if step.opname == "LOAD_GLOBAL"]
+    loads = ("LOAD_GLOBAL", "LOAD_COMMON_CONSTANT")
+    names = [step.argrepr for step in steps if step.opname in loads]
     kinds = {step.opname.split("_")[0] for step in steps}
-    return names[:1] == ["NotImplementedError"] and kinds <= {"LOAD", "CALL", "RAISE", "KW"}
+    return any("NotImplementedError" in name for name in names[:1]) and kinds <= {
+        "LOAD",
+        "CALL",
+        "RAISE",
+        "KW",
+    }
 
 
 def is_stub_class(one: type) -> bool:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seglib.backbones.mobilenetv2 import SETTINGS, block_table
+from seglib.layers import fixed_padding
 from seglib.teach import MISTAKES, check, exercises
 from seglib.teach.chapters import ch02, ch02_variants
 from seglib.teach.tasks import MISTAKES_OF
@@ -42,7 +43,7 @@ def block(*changes: tuple[str, str]) -> type[nn.Module]:
         assert source.count(old) == 1, old
         source = source.replace(old, new)
     space: dict[str, type[nn.Module]] = {}
-    exec(source, {"nn": nn, "F": F, "torch": torch}, space)
+    exec(source, {"nn": nn, "F": F, "torch": torch, "fixed_padding": fixed_padding}, space)
     return space["Block"]
 
 
@@ -101,7 +102,23 @@ def factory(in_channels, out_channels, stride, dilation, expand_ratio):  # type:
 
 
 @pytest.mark.parametrize("exercise", ["02.inverted_residual", "02.border"])
-@pytest.mark.parametrize("answer", [block(), OtherNames, Functional, factory])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        block(),
+        block(
+            ("nn.ReLU6()", "nn.ReLU6(inplace=True)"),
+            ("F.relu6(self.norm", "F.relu6(inplace=True, input=self.norm"),
+        ),
+        block(
+            ("3, stride, dilation, dilation, hidden", "3, stride, 0, dilation, hidden"),
+            ("self.filter(y)", "self.filter(F.pad(y, fixed_padding(3, self.dilation)))"),
+        ),
+        OtherNames,
+        Functional,
+        factory,
+    ],
+)
 def test_right_blocks(exercise: str, answer: object) -> None:
     report = check(exercise, answer)
     assert report.passed, report
