@@ -1,0 +1,5 @@
+"""`python -m seglib` is `seglib`."""
+
+from seglib.cli import main
+
+raise SystemExit(main())
