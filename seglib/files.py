@@ -3,17 +3,19 @@
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-# Old checkpoints hold a NumPy scalar, such as the best score. These names build numbers and nothing else.
-_scalar = type(np.float64(0)).__reduce__(np.float64(0))[0]
-NUMPY_SCALARS = [
+# Old checkpoints hold a NumPy scalar, such as the best score. These names build numbers and
+# nothing else.
+_scalar = cast(Callable[..., object], np.float64(0).__reduce__()[0])
+NUMPY_SCALARS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
     (_scalar, "numpy.core.multiarray.scalar"),
     (_scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
@@ -23,9 +25,11 @@ NUMPY_SCALARS = [
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it becomes `path` in one step when the block ends without an error.
+    """Give a temporary path to write to; it becomes `path` in one step when the block ends without
+    an error.
 
-    Whoever reads `path` sees the old file or the new one, never a part of it; an error leaves the old one.
+    Whoever reads `path` sees the old file or the new one, never a part of it; an error leaves the
+    old one.
 
     Raises:
         FileNotFoundError: if the folder of `path` does not exist.
@@ -49,7 +53,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def read_tensors(path: str | Path) -> Mapping[str, object]:
-    """Read a `.safetensors` or PyTorch file: the tensors by their names, or what a PyTorch file wraps them in.
+    """Read a `.safetensors` or PyTorch file: the tensors by their names, or what a PyTorch file
+    wraps them in.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -68,7 +73,9 @@ def read_tensors(path: str | Path) -> Mapping[str, object]:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text entries of a `.safetensors` file's header; none in any other file. Errors as `read_tensors`."""
+    """The text entries of a `.safetensors` file's header; none in any other file. Errors as
+    `read_tensors`.
+    """
     path = Path(path)
     with _errors_name(path):
         if path.suffix != ".safetensors":
@@ -89,7 +96,8 @@ def _errors_name(path: Path) -> Iterator[None]:
         if "GLOBAL" not in str(error) and "Unsupported" not in str(error):
             raise ValueError(f"{path} is damaged or no weight file; get it again") from error
         raise ValueError(
-            f"{path} holds code besides tensors and was not loaded; convert it to .safetensors where you trust it"
+            f"{path} holds code besides tensors and was not loaded;"
+            " convert it to .safetensors where you trust it"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no weight file; get it again") from error

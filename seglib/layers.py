@@ -1,6 +1,8 @@
 """The small parts that every network here is built from."""
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,8 +11,8 @@ from torch.nn import functional as F
 def make_divisible(value: float, divisor: int = 8, min_value: int | None = None) -> int:
     """Round a channel count to a multiple of `divisor` without losing more than a tenth of it.
 
-    Hardware likes multiples of 8; a width multiplier gives 0.75 · 24 = 18. Rounds half up, then steps up once
-    where rounding down would drop below 90 % of `value`.
+    Hardware likes multiples of 8; a width multiplier gives 0.75 · 24 = 18. Rounds half up, then
+    steps up once where rounding down would drop below 90 % of `value`.
 
     Args:
         value: channels wanted, > 0; may be fractional.
@@ -19,8 +21,8 @@ def make_divisible(value: float, divisor: int = 8, min_value: int | None = None)
     Returns:
         The channel count, a multiple of `divisor`.
     Raises:
-        ValueError: if an argument is out of its range. (TensorFlow's original accepts any `min_value` and can
-            then return a non-multiple: 5, 8, 31 → 31.)
+        ValueError: if an argument is out of its range. (TensorFlow's original accepts any
+            `min_value` and can then return a non-multiple: 5, 8, 31 → 31.)
     Source: TensorFlow slim MobileNet; MobileNetV2, §4 (arXiv 1801.04381).
     """
     if not (value > 0 and math.isfinite(value)):
@@ -39,11 +41,12 @@ def make_divisible(value: float, divisor: int = 8, min_value: int | None = None)
 def fixed_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int, int, int]:
     """Zeros that keep height and width at stride 1, whatever the input's size.
 
-    A kernel with holes spans `dilation · (kernel_size − 1) + 1` pixels, one more than the pixels to pad. Because
-    the padding is fixed, stride 2 gives ceil(size / 2): 513 → 257.
+    A kernel with holes spans `dilation · (kernel_size − 1) + 1` pixels, one more than the pixels
+    to pad. Because the padding is fixed, stride 2 gives ceil(size / 2): 513 → 257.
 
     Args:
-        kernel_size: taps along one side, ≥ 1. An even one puts the odd pixel at the right and bottom.
+        kernel_size: taps along one side, ≥ 1. An even one puts the odd pixel at the right and
+            bottom.
         dilation: distance between taps in pixels, ≥ 1.
     Returns:
         (left, right, top, bottom) in pixels, the order of `torch.nn.functional.pad`.
@@ -62,7 +65,8 @@ def fixed_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int, int, i
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, BatchNorm, activation: (N, C_in, H, W) → (N, C_out, ⌈H/stride⌉, ⌈W/stride⌉).
+    """Convolution without bias, BatchNorm, activation: (N, C_in, H, W) → (N, C_out, ⌈H/stride⌉,
+    ⌈W/stride⌉).
 
     The convolution needs no bias: BatchNorm subtracts the mean and adds its own.
 
@@ -74,7 +78,8 @@ class ConvNormAct(nn.Sequential):
         activation_layer: class called with `inplace=True`, or None for a linear layer.
     Raises:
         ValueError: for an even `kernel_size`.
-    Source: torchvision's `Conv2dNormActivation`; the parts are named 0 (conv), 1 (norm), 2 as there.
+    Source: torchvision's `Conv2dNormActivation`; the parts are named 0 (conv), 1 (norm), 2 as
+        there.
     """
 
     def __init__(
@@ -94,7 +99,14 @@ class ConvNormAct(nn.Sequential):
             padding = fixed_padding(kernel_size, dilation)[0]
         layers: list[nn.Module] = [
             nn.Conv2d(
-                in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride,
+                padding,
+                dilation,
+                groups,
+                bias=False,
             ),
             nn.BatchNorm2d(out_channels),
         ]
@@ -106,7 +118,8 @@ class ConvNormAct(nn.Sequential):
 class ConvBNReLU(ConvNormAct):
     """`ConvNormAct` with ReLU6, min(max(x, 0), 6): the building block of MobileNetV2.
 
-    Source: MobileNetV2, §3 (arXiv 1801.04381): ReLU6 "because of its robustness when used with low-precision".
+    Source: MobileNetV2, §3 (arXiv 1801.04381): ReLU6 "because of its robustness when used with
+        low-precision".
     """
 
     def __init__(
@@ -127,13 +140,15 @@ class ConvBNReLU(ConvNormAct):
 class SeparableConv2d(nn.Module):
     """Depthwise then 1×1 convolution in place of a dense one: (N, C_in, H, W) → (N, C_out, H', W').
 
-    k²·C_in + C_in·C_out weights instead of k²·C_in·C_out. Nothing stands between the two convolutions.
+    k²·C_in + C_in·C_out weights instead of k²·C_in·C_out. Nothing stands between the two
+    convolutions.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation: as in `nn.Conv2d`.
         bias: adds a bias to both convolutions.
-    Source: Xception (arXiv 1610.02357); with dilation DeepLabV3+'s atrous separable convolution, §3.1
-        (arXiv 1802.02611), which puts BatchNorm and ReLU between the two where this class does not.
+    Source: Xception (arXiv 1610.02357); with dilation DeepLabV3+'s atrous separable convolution,
+        §3.1 (arXiv 1802.02611), which puts BatchNorm and ReLU between the two where this class
+        does not.
     """
 
     def __init__(
@@ -157,21 +172,22 @@ class SeparableConv2d(nn.Module):
         return self.pointwise(x)  # (N, C_out, H', W')
 
 
-def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
-    """Bilinear resampling of (N, C, H, W) to (N, C, *size); the same tensor where the size is right already.
+def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
+    """Bilinear resampling of (N, C, H, W) to (N, C, *size); the same tensor where the size is
+    right already.
 
     Args:
         x: feature map or logits. Never labels: the mean of class 3 and class 5 is not class 4.
         size: (height, width) wanted, in pixels.
-        align_corners: True maps corner pixel centres onto each other (older code's choice), False aligns the
-            images' outer edges, as image libraries do.
+        align_corners: True maps corner pixel centres onto each other (older code's choice), False
+            aligns the images' outer edges, as image libraries do.
     """
-    if x.shape[-2:] == size:
+    if list(x.shape[-2:]) == list(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+    return F.interpolate(x, size=list(size), mode="bilinear", align_corners=align_corners)
 
 
-def kaiming_init(module: nn.Module, mode: str = "fan_in") -> None:
+def kaiming_init(module: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_in") -> None:
     """Draw every convolution's weights by He's rule for ReLU; BatchNorm starts as the identity.
 
     Args:

@@ -16,7 +16,8 @@ HEADS: dict[str, type[nn.Module]] = {
     "deeplabv3plus": DeepLabV3PlusHead,
 }
 ALIASES = {"mobilenet": "mobilenetv2"}
-# DeepLabV3 §4.1: the rates double with the map's resolution, so that they span the same part of the image.
+# DeepLabV3 §4.1: the rates double with the map's resolution, so that they span the same part of
+# the image.
 ASPP_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
 
 
@@ -66,17 +67,20 @@ def build_model(
     """Build a segmentation network by its name.
 
     Args:
-        name: one of `available_models()`, `<head>_<backbone>`; "mobilenet" stands for "mobilenetv2".
+        name: one of `available_models()`, `<head>_<backbone>`; "mobilenet" stands for
+            "mobilenetv2".
         num_classes: classes, ≥ 1.
-        output_stride: input pixels per pixel of the backbone's last map: 8, 16 or 32. ASPP's rates follow it:
-            12, 24, 36; 6, 12, 18; 3, 6, 9.
+        output_stride: input pixels per pixel of the backbone's last map: 8, 16 or 32. ASPP's rates
+            follow it: 12, 24, 36; 6, 12, 18; 3, 6, 9.
         in_channels: channels of the image, ≥ 1.
         backbone_options: further arguments of the backbone's class.
-        head_options: `aspp_rates`, `aspp_channels`, `aspp_dropout`, `separable`, `align_corners` (the final resize
-            too); DeepLabV3+ also `low_level_channels`, `decoder_convs`.
-        weights: None for fresh ones, "imagenet" for the backbone's published ones, or what `load_weights` takes.
+        head_options: `aspp_rates`, `aspp_channels`, `aspp_dropout`, `separable`, `align_corners`
+            (the final resize too); DeepLabV3+ also `low_level_channels`, `decoder_convs`.
+        weights: None for fresh ones, "imagenet" for the backbone's published ones, or what
+            `load_weights` takes.
     Raises:
-        ValueError: for an unknown name or option, a value out of its range, or weights that do not fit.
+        ValueError: for an unknown name or option, a value out of its range, or weights that do not
+            fit.
     """
     head_name, _, backbone_name = name.partition("_")
     backbone_name = ALIASES.get(backbone_name, backbone_name)
@@ -87,10 +91,15 @@ def build_model(
             raise ValueError(f"{argument} must be a whole number >= 1, got {value!r}")
     fixed = {"name", "output_stride", "in_channels"} & backbone_options.keys()
     if fixed:
-        raise ValueError(f"backbone_options holds {fixed.pop()!r}, an argument of build_model itself")
+        raise ValueError(
+            f"backbone_options holds {fixed.pop()!r}, an argument of build_model itself"
+        )
 
     backbone = build_backbone(
-        backbone_name, output_stride=output_stride, in_channels=in_channels, **backbone_options
+        backbone_name,
+        output_stride=output_stride,
+        in_channels=in_channels,
+        **backbone_options,  # type: ignore[arg-type]
     )
     options = {"aspp_rates": ASPP_RATES[output_stride], **head_options}
     if options["aspp_rates"] is None:

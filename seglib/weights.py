@@ -18,12 +18,17 @@ PUBLISHED = {
     "mobilenetv2": "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
 }
 WRAPPINGS = ("model_state", "state_dict", "model")  # keys under which projects keep the state_dict
-CLASSIFIER_PARTS = ("features.18.", "classifier.")  # of a classification network, not of its backbone
+CLASSIFIER_PARTS = (
+    "features.18.",
+    "classifier.",
+)  # of a classification network, not of its backbone
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_weights` did: whose names it read, the tensors it set, left alone, and did not need."""
+    """What `load_weights` did: whose names it read, the tensors it set, left alone, and did not
+    need.
+    """
 
     origin: str
     loaded: tuple[str, ...]
@@ -32,8 +37,8 @@ class LoadReport:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.loaded)} tensors loaded ({self.origin}), {len(self.kept)} of the model kept, "
-            f"{len(self.unused)} of the file not needed"
+            f"{len(self.loaded)} tensors loaded ({self.origin}), {len(self.kept)} of the model"
+            f" kept, {len(self.unused)} of the file not needed"
         )
 
 
@@ -50,15 +55,18 @@ def load_weights(
 
     Args:
         model: a segmentation model, a backbone, or the network of `backbones.classifier`.
-        weights: path of a `.safetensors` or PyTorch file, or a state_dict; also one wrapped under `model_state`,
-            `state_dict` or `model`, with or without `module.` before its names.
-        origin: "seglib", "torchvision" or "vainf"; "auto" tells from the names. A classification network of
-            torchvision fills a segmentation model's backbone and leaves the head as it is.
-        exclude: beginnings of the model's names to leave as they are: ("head.classifier",) for other classes.
+        weights: path of a `.safetensors` or PyTorch file, or a state_dict; also one wrapped under
+            `model_state`, `state_dict` or `model`, with or without `module.` before its names.
+        origin: "seglib", "torchvision" or "vainf"; "auto" tells from the names. A classification
+            network of torchvision fills a segmentation model's backbone and leaves the head as it
+            is.
+        exclude: beginnings of the model's names to leave as they are: ("head.classifier",) for
+            other classes.
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged or holds code, the origin is unknown, or a tensor is missing, unknown
-            or of another shape; the message names the option of `build_model` that would fit.
+        ValueError: if the file is damaged or holds code, the origin is unknown, or a tensor is
+            missing, unknown or of another shape; the message names the option of `build_model`
+            that would fit.
     """
     if isinstance(weights, Mapping):
         source, content = "weights", weights
@@ -92,14 +100,17 @@ def load_weights(
     if problems:
         more = f"; and {len(problems) - 4} more" if problems[4:] else ""
         remedy = _remedy(given, own)
-        raise ValueError(f"{source} ({origin}) does not fit: {'; '.join(problems[:4])}{more}{remedy}")
+        raise ValueError(
+            f"{source} ({origin}) does not fit: {'; '.join(problems[:4])}{more}{remedy}"
+        )
     model.load_state_dict({**own, **given})
     kept = tuple(name for name in own if name not in given)
     return LoadReport(origin, tuple(given), kept, tuple(unused))
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
-    """Write the model's tensors and the arguments that rebuild it to a `.safetensors` file, in one step.
+    """Write the model's tensors and the arguments that rebuild it to a `.safetensors` file, in one
+    step.
 
     Raises:
         ValueError: if the path ends otherwise.
@@ -116,14 +127,18 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def read_config(path: str | Path) -> dict[str, object] | None:
-    """The arguments of `build_model` that `save_weights` kept in the file; None in files of other origins."""
+    """The arguments of `build_model` that `save_weights` kept in the file; None in files of other
+    origins.
+    """
     text = read_metadata(path).get("seglib")
     if text is None:
         return None
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: its configuration is no JSON; get it again") from error
+        raise ValueError(
+            f"{path} is damaged: its configuration is no JSON; get it again"
+        ) from error
     return dict(config)
 
 
@@ -131,7 +146,8 @@ def load_published(backbone: nn.Module, name: str) -> LoadReport:
     """Load a backbone's published ImageNet weights through torch.hub, which checks the file's hash.
 
     Raises:
-        ValueError: if none are published, or the download fails; the message says how to do without.
+        ValueError: if none are published, or the download fails; the message says how to do
+            without.
     """
     if name not in PUBLISHED:
         raise ValueError(f"weights='imagenet': none are published for {name}; give a path or None")
@@ -140,8 +156,8 @@ def load_published(backbone: nn.Module, name: str) -> LoadReport:
         state = torch.hub.load_state_dict_from_url(url, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise ValueError(
-            f"weights='imagenet' could not be downloaded ({error}); get {url} where there is a network and "
-            "give its path as weights"
+            f"weights='imagenet' could not be downloaded ({error});"
+            f" get {url} where there is a network and give its path as weights"
         ) from error
     return load_weights(backbone, state, origin="torchvision")
 
@@ -239,7 +255,9 @@ def _matching(own: Mapping[str, Tensor], exclude: Iterable[str]) -> set[str]:
 
 
 def _check_silent_options(model: nn.Module, origin: str, trained: Mapping[str, object]) -> None:
-    """Refuse weights of a network that differs in an option which no tensor's name or shape shows."""
+    """Refuse weights of a network that differs in an option which no tensor's name or shape
+    shows.
+    """
     backbone = getattr(model, "backbone", model)
     legacy_padding = getattr(backbone, "legacy_padding", None)
     expected = {"vainf": True}.get(origin)
@@ -248,8 +266,8 @@ def _check_silent_options(model: nn.Module, origin: str, trained: Mapping[str, o
         expected = bool(isinstance(options, Mapping) and options.get("legacy_padding", False))
     if legacy_padding is not None and expected is not None and legacy_padding != expected:
         raise ValueError(
-            f"weights of origin {origin} were trained with legacy_padding={expected}, which changes the border; "
-            f"build the model with backbone_options={{'legacy_padding': {expected}}}"
+            f"weights of origin {origin} were trained with legacy_padding={expected}, which changes"
+            f" the border; build the model with backbone_options={{'legacy_padding': {expected}}}"
         )
 
 
@@ -259,6 +277,7 @@ def _shape(tensor: Tensor) -> str:
 
 def _remedy(given: State, own: Mapping[str, Tensor]) -> str:
     """The options of `build_model` under which the model would have the shapes of `given`."""
+
     def convs(state: Mapping[str, Tensor]) -> list[str]:
         return [n for n, t in state.items() if n.startswith("head.classifier.") and t.ndim == 4]
 
@@ -275,7 +294,11 @@ def _remedy(given: State, own: Mapping[str, Tensor]) -> str:
         hints.append(f"head_options={{'separable': {any('pointwise' in n for n in given)}}}")
     elif has_head and len(convs(given)) != len(convs(own)):
         hints.append(f"head_options={{'decoder_convs': {len(convs(given)) - 1}}}")
-    elif has_head and convs(given) and size(given, convs(given)[-1], 0) != size(own, convs(own)[-1], 0):
+    elif (
+        has_head
+        and convs(given)
+        and size(given, convs(given)[-1], 0) != size(own, convs(own)[-1], 0)
+    ):
         last = convs(own)[-1].removesuffix(".weight")
         hints.append(f"num_classes={size(given, convs(given)[-1], 0)} or exclude=('{last}',)")
     for name, axis, option in (

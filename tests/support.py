@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 
 def random_state(shapes: Iterable[tuple[str, tuple[int, ...]]], seed: int) -> dict[str, Tensor]:
-    """Weights and BatchNorm statistics, in double, from NumPy's generator; fresh statistics hide errors."""
+    """Weights and BatchNorm statistics, in double, from NumPy's generator; fresh statistics hide
+    errors.
+    """
     generator = np.random.default_rng(seed)
     state = {}
     for name, shape in shapes:

@@ -49,7 +49,9 @@ def test_make_divisible_refuses(arguments: tuple[float, ...], named: str) -> Non
 
 
 @given(st.integers(1, 9), st.integers(1, 24), st.integers(1, 60), st.sampled_from([1, 2]))
-def test_fixed_padding_keeps_ceil_of_the_size(kernel: int, dilation: int, size: int, stride: int) -> None:
+def test_fixed_padding_keeps_ceil_of_the_size(
+    kernel: int, dilation: int, size: int, stride: int
+) -> None:
     x = nn.functional.pad(torch.zeros(1, 1, size, size), fixed_padding(kernel, dilation))
     conv = nn.Conv2d(1, 1, kernel, stride, dilation=dilation)
     assert conv(x).shape[-2:] == (math.ceil(size / stride),) * 2

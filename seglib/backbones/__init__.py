@@ -23,7 +23,8 @@ def build_backbone(
 
     Args:
         name: a key of `BACKBONES`.
-        output_stride: 8, 16 or 32, input pixels per pixel of the last map; strides past it become dilation.
+        output_stride: 8, 16 or 32, input pixels per pixel of the last map; strides past it become
+            dilation.
         in_channels: channels of the image, ≥ 1.
         out_indices: which maps to return, ascending; default all (strides 4, 8, 16, 32).
         options: further arguments of that backbone's class.

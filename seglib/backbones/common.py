@@ -1,4 +1,6 @@
-"""What all backbones share: their interface, the check of `output_stride` and the choice of maps."""
+"""What all backbones share: their interface, the check of `output_stride` and the choice of
+maps.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +9,9 @@ from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
-    """(N, C, H, W) → a list of maps, high resolution first; `channels` and `strides` tell of each map."""
+    """(N, C, H, W) → a list of maps, high resolution first; `channels` and `strides` tell of each
+    map.
+    """
 
     channels: list[int]
     strides: list[int]
@@ -17,7 +21,9 @@ class Backbone(nn.Module):
 
 
 def check_output_stride(output_stride: int) -> None:
-    """Raise ValueError unless `output_stride` (input pixels per pixel of the last map) is 8, 16 or 32."""
+    """Raise ValueError unless `output_stride` (input pixels per pixel of the last map) is 8, 16 or
+    32.
+    """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}")
 
@@ -35,7 +41,9 @@ def pick(name: str, indices: Sequence[int] | None, count: int) -> list[int]:
 def reject_foreign_options(
     owner: str, constructor: Callable[..., object], options: Iterable[str]
 ) -> None:
-    """Raise ValueError for the first of `options` that is no keyword-only argument of `constructor`."""
+    """Raise ValueError for the first of `options` that is no keyword-only argument of
+    `constructor`.
+    """
     parameters = inspect.signature(constructor).parameters.values()
     known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     for option in options:

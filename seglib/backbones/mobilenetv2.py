@@ -36,10 +36,12 @@ class BlockRow(NamedTuple):
 
 
 def block_table(output_stride: int = 32, width_mult: float = 1.0) -> list[BlockRow]:
-    """Spell out `SETTINGS`, one row for each of the 17 blocks, with strides past `output_stride` as dilation.
+    """Spell out `SETTINGS`, one row for each of the 17 blocks, with strides past `output_stride`
+    as dilation.
 
-    A stride that is dropped doubles the dilation of what follows, so that each later kernel still sees the same
-    spacing of input pixels. The first block of a dilated stage, which would have strided, keeps the previous
+    A stride that is dropped doubles the dilation of what follows, so that each later kernel still
+    sees the same spacing of input pixels. The first block of a dilated stage, which would have
+    strided, keeps the previous
     dilation: its input has the spacing of before.
 
     Args:
@@ -47,7 +49,8 @@ def block_table(output_stride: int = 32, width_mult: float = 1.0) -> list[BlockR
         width_mult: factor on every channel count, > 0, rounded by `make_divisible`.
     Raises:
         ValueError: if an argument is out of its range.
-    Source: Table 2 (arXiv 1801.04381); dilation as in torchvision's ResNet (`replace_stride_with_dilation`).
+    Source: Table 2 (arXiv 1801.04381); dilation as in torchvision's ResNet
+        (`replace_stride_with_dilation`).
     """
     check_output_stride(output_stride)
     if not width_mult > 0:
@@ -68,18 +71,21 @@ def block_table(output_stride: int = 32, width_mult: float = 1.0) -> list[BlockR
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project back: (N, C_in, H, W) → (N, C_out, ⌈H/stride⌉, ⌈W/stride⌉).
+    """Expand, filter each channel, project back: (N, C_in, H, W) → (N, C_out, ⌈H/stride⌉,
+    ⌈W/stride⌉).
 
-    1×1 expansion to `expand_ratio · C_in` channels with ReLU6, 3×3 depthwise convolution with ReLU6, linear 1×1
-    projection; the input is added where its shape allows. Thin ends, wide middle: a classic bottleneck inverted.
+    1×1 expansion to `expand_ratio · C_in` channels with ReLU6, 3×3 depthwise convolution with
+    ReLU6, linear 1×1 projection; the input is added where its shape allows. Thin ends, wide
+    middle: a classic bottleneck inverted.
 
     Args:
         in_channels, out_channels: channels of the thin ends.
         stride: of the depthwise convolution, 1 or 2.
         dilation: of the depthwise convolution, ≥ 1.
         expand_ratio: hidden channels per input channel, > 0; 1 leaves the expansion out.
-        legacy_padding: pads with zeros before the expansion, as VainF's DeepLabV3Plus-Pytorch does. BatchNorm
-            and ReLU6 then turn the zeros of the border into relu6(bn(0)); only for that project's checkpoints.
+        legacy_padding: pads with zeros before the expansion, as VainF's DeepLabV3Plus-Pytorch
+            does. BatchNorm and ReLU6 then turn the zeros of the border into relu6(bn(0)); only for
+            that project's checkpoints.
     Raises:
         ValueError: if stride, dilation or expand_ratio is out of its range.
     Source: §3.3 and Table 1 (arXiv 1801.04381); names as in torchvision.
@@ -134,9 +140,11 @@ class MobileNetV2(Backbone):
         output_stride: 8, 16 or 32; see `block_table`.
         in_channels: channels of the image.
         out_indices: which of the four levels to return, ascending; default all.
-        out_blocks: instead of levels, any blocks by their index in `features` (0 is the stem, 17 the last).
+        out_blocks: instead of levels, any blocks by their index in `features` (0 is the stem, 17
+            the last).
         width_mult: factor on every channel count, > 0, rounded by `make_divisible`.
-        legacy_padding: see `InvertedResidual`; the stem is then not padded at all (513 → 256, not 257).
+        legacy_padding: see `InvertedResidual`; the stem is then not padded at all (513 → 256, not
+            257).
     Attributes:
         channels, strides: of each returned map.
     Raises:
@@ -188,7 +196,8 @@ class MobileNetV2(Backbone):
 class MobileNetV2Classifier(nn.Module):
     """The published ImageNet network: (N, 3, H, W) → logits (N, num_classes).
 
-    The backbone's blocks, a 1×1 convolution to 1280 channels, global average pooling, dropout, a linear layer.
+    The backbone's blocks, a 1×1 convolution to 1280 channels, global average pooling, dropout, a
+    linear layer.
 
     Args:
         num_classes: classes, ≥ 1.

@@ -11,7 +11,8 @@ from seglib.layers import ConvNormAct, SeparableConv2d, kaiming_init
 class ImagePooling(nn.Sequential):
     """One vector for the whole image, at every pixel: (N, C_in, H, W) → (N, C_out, H, W).
 
-    In train mode its BatchNorm sees one value per image and channel, so a batch of one cannot be trained.
+    In train mode its BatchNorm sees one value per image and channel, so a batch of one cannot be
+    trained.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -19,15 +20,15 @@ class ImagePooling(nn.Sequential):
         super().__init__(nn.AdaptiveAvgPool2d(1), *conv_norm_act)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = super().forward(x)  # (N, C_out, 1, 1)
+        pooled: Tensor = super().forward(x)  # type: ignore[no-untyped-call]  # (N, C_out, 1, 1)
         return pooled.expand(-1, -1, *x.shape[-2:])  # what bilinear resizing makes of one pixel
 
 
 class ASPP(nn.Module):
     """Look at one feature map at several scales at once: (N, C_in, H, W) → (N, C_out, H, W).
 
-    A 1×1 convolution, one 3×3 convolution for each rate, and image pooling stand side by side; a 1×1 convolution
-    blends them. No branch sees another's result.
+    A 1×1 convolution, one 3×3 convolution for each rate, and image pooling stand side by side; a
+    1×1 convolution blends them. No branch sees another's result.
 
     Args:
         in_channels: channels of the map.
@@ -74,9 +75,11 @@ class ASPP(nn.Module):
 
 
 def to_separable(module: nn.Module) -> None:
-    """Replace, in place, every dense convolution wider than 1×1 inside `module` by a `SeparableConv2d`.
+    """Replace, in place, every dense convolution wider than 1×1 inside `module` by a
+    `SeparableConv2d`.
 
-    The new weights are fresh. 1×1 and grouped convolutions stay; a bias is kept as an option of both parts.
+    The new weights are fresh. 1×1 and grouped convolutions stay; a bias is kept as an option of
+    both parts.
 
     Source: DeepLabV3+, §3.1 (arXiv 1802.02611), without its BatchNorm and ReLU between the two.
     """

@@ -10,7 +10,8 @@ from seglib.layers import ConvNormAct, kaiming_init, resize
 
 
 class DeepLabV3Head(nn.Module):
-    """ASPP, a 3×3 convolution and a 1×1 classifier on the last map: list → (N, num_classes, H, W) of that map.
+    """ASPP, a 3×3 convolution and a 1×1 classifier on the last map: list → (N, num_classes, H, W)
+    of that map.
 
     Args:
         in_channels_list: channels of the backbone's maps; only the last map is read.
@@ -46,14 +47,18 @@ class DeepLabV3Head(nn.Module):
 
 
 class DeepLabV3PlusHead(nn.Module):
-    """ASPP on the last map, sharpened by the first one: list → (N, num_classes, H, W) of the first map.
+    """ASPP on the last map, sharpened by the first one: list → (N, num_classes, H, W) of the first
+    map.
 
     Args:
-        in_channels_list: channels of the backbone's maps; the first (low-level) and the last map are read.
+        in_channels_list: channels of the backbone's maps; the first (low-level) and the last map
+            are read.
         num_classes: classes, ≥ 1.
         aspp_rates, aspp_channels, aspp_dropout: see `ASPP`.
-        low_level_channels: channels that the low-level map is reduced to, so that it does not outweigh ASPP.
-        decoder_convs: 3×3 convolutions after the two are joined, ≥ 1. (The paper uses 2, VainF's code 1.)
+        low_level_channels: channels that the low-level map is reduced to, so that it does not
+            outweigh ASPP.
+        decoder_convs: 3×3 convolutions after the two are joined, ≥ 1. (The paper uses 2, VainF's
+            code 1.)
         separable: 3×3 convolutions as depthwise and 1×1 convolution.
         align_corners: how ASPP's result is enlarged, see `resize`.
     Raises:

@@ -152,7 +152,7 @@ def _observe(computation: Computation, values: list[Tensor], mode: bool, seed: i
         if output.requires_grad:
             total = total + (output * direction).sum()
     if total.requires_grad:
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
     parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
     return _Observation(
         [output.detach() for output in outputs],

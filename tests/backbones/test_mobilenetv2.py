@@ -93,7 +93,10 @@ def test_legacy_padding_shapes() -> None:
 
 
 def test_legacy_padding_differs_only_at_the_border() -> None:
-    right, legacy = InvertedResidual(8, 8).double(), InvertedResidual(8, 8, legacy_padding=True).double()
+    right, legacy = (
+        InvertedResidual(8, 8).double(),
+        InvertedResidual(8, 8, legacy_padding=True).double(),
+    )
     x = torch.randn(2, 8, 9, 9, dtype=torch.float64)
     legacy.load_state_dict(right.state_dict())
     fresh = right.eval()(x) - legacy.eval()(x)
@@ -126,7 +129,11 @@ def test_refuses(options: dict[str, object], named: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"stride": 3}, "stride"), ({"expand_ratio": 0}, "expand_ratio"), ({"dilation": 0}, "dilation")],
+    [
+        ({"stride": 3}, "stride"),
+        ({"expand_ratio": 0}, "expand_ratio"),
+        ({"dilation": 0}, "dilation"),
+    ],
 )
 def test_block_refuses(options: dict[str, int], named: str) -> None:
     with pytest.raises(ValueError, match=named):

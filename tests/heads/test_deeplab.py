@@ -51,7 +51,9 @@ def test_separable_head_has_no_wide_dense_convolution() -> None:
 
 
 def test_to_separable_keeps_geometry_and_bias() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=2, dilation=2), nn.Conv2d(6, 6, 3, groups=6))
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2, padding=2, dilation=2), nn.Conv2d(6, 6, 3, groups=6)
+    )
     x = torch.randn(1, 3, 15, 15)
     before = net(x).shape
     to_separable(net)
@@ -68,7 +70,8 @@ def test_pooling_branch_needs_two_images_in_train_mode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "named"), [({"rates": ()}, "rates"), ({"rates": (0,)}, "rates"), ({"dropout": 1.0}, "dropout")]
+    ("options", "named"),
+    [({"rates": ()}, "rates"), ({"rates": (0,)}, "rates"), ({"dropout": 1.0}, "dropout")],
 )
 def test_aspp_refuses(options: dict[str, float], named: str) -> None:
     with pytest.raises(ValueError, match=named):

@@ -105,7 +105,7 @@ def _facts(
             f"A tensor is asked for, got {type(loss).__name__}: it must carry the gradient.",
         )
     if loss.shape == () and loss.requires_grad:
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
     gradient = "none" if leaf.grad is None else leaf.grad
     kept = torch.equal(before, given.detach()) and torch.equal(mask, labels)
     return loss.detach(), gradient, kept

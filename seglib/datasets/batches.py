@@ -1,0 +1,98 @@
+"""Batches whose order and augmentation follow from a seed alone, at whatever step one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from seglib.datasets.transforms import normalize
+
+Batch = tuple[Tensor, Tensor, list[int]]  # images (N, 3, H, W), masks (N, H, W), indices
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """For each step from `start` to `stop`, the (epoch, index) pairs of its batch.
+
+    Every epoch is a new permutation drawn from (seed, epoch); images left over by the last full
+    batch wait for another epoch, since a batch of one would break BatchNorm.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, start: int, stop: int) -> None:
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.start, self.stop = start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = self.length // self.batch_size
+        for step in range(self.start, self.stop):
+            epoch, batch = divmod(step, per_epoch)
+            if step == self.start or batch == 0:
+                generator = torch.Generator().manual_seed(_key(self.seed, epoch))
+                order = torch.randperm(self.length, generator=generator).tolist()
+            first = batch * self.batch_size
+            yield [(epoch, index) for index in order[first : first + self.batch_size]]
+
+
+class KeyedDataset(Dataset[tuple[Tensor, Tensor, int]]):
+    """Items by (epoch, index), augmented by random numbers that depend on (seed, epoch, index)
+    alone.
+    """
+
+    def __init__(self, data: Dataset[tuple[Tensor, Tensor]], seed: int) -> None:
+        self.data, self.seed = data, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
+        epoch, index = key
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_key(self.seed, epoch, index))
+            image, mask = self.data[index]
+        return as_input(image), mask, index
+
+
+def train_batches(
+    data: Dataset[tuple[Tensor, Tensor]],
+    *,
+    length: int,
+    batch_size: int,
+    seed: int,
+    start: int,
+    stop: int,
+    num_workers: int = 0,
+) -> DataLoader[Batch]:
+    """The batches of steps `start` to `stop`; the same whether or not one started at 0."""
+    return DataLoader(
+        KeyedDataset(data, seed),  # type: ignore[arg-type]
+        batch_sampler=StepSampler(length, batch_size, seed, start, stop),
+        num_workers=num_workers,
+        collate_fn=_collate,
+        generator=torch.Generator().manual_seed(
+            seed
+        ),  # workers' seeds; leaves the global generator alone
+    )
+
+
+def as_input(image: Tensor) -> Tensor:
+    """What the network reads: float images as they are, uint8 ones normalised."""
+    image = image.as_subclass(Tensor)
+    return normalize(image) if image.dtype == torch.uint8 else image
+
+
+def _collate(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
+    images, masks, indices = zip(*items, strict=True)
+    sizes = {tuple(image.shape[-2:]) for image in images}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the images of a batch differ in size ({sorted(sizes)});"
+            " give train_data a transform with a crop, such as datasets.transforms.train_transform"
+        )
+    return torch.stack(images), torch.stack([m.as_subclass(Tensor) for m in masks]), list(indices)
+
+
+def _key(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
