@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -155,6 +156,7 @@ def train(
     from seglib.metrics import Scores
     from seglib.models import build_model
     from seglib.training import fit
+    from seglib.weights import load_weights
 
     train_data = open_dataset(dataset, "train", data_root)
     val_data = open_dataset(dataset, "val", data_root)
@@ -167,8 +169,10 @@ def train(
             output_stride=stride,
             backbone_options=backbone_options,
             head_options=head_options,
-            weights=weights,
+            weights=weights if weights == "imagenet" else None,
         )
+    if weights is not None and weights != "imagenet":
+        load_weights(network, weights)
     if check and not resume:
         _check_items(train_data, val_data)
     train_data.transform = train_transform(crop)
@@ -274,13 +278,18 @@ def _write_json(path: Path, content: Mapping[str, object]) -> None:
 
 def _check_items(*datasets: SegmentationDataset) -> None:
     """Read every item once: a wrong file is better found now than after an hour."""
-    problems = []
-    for dataset in datasets:
-        for index in range(len(dataset)):
-            try:
-                dataset[index]
-            except (ValueError, OSError) as error:
-                problems.append(one_line(error))
+
+    def problem(item: tuple[SegmentationDataset, int]) -> str | None:
+        dataset, index = item
+        try:
+            dataset[index]
+        except (ValueError, OSError) as error:
+            return one_line(error)
+        return None
+
+    items = [(dataset, index) for dataset in datasets for index in range(len(dataset))]
+    with ThreadPoolExecutor() as pool:  # decoding runs outside Python's lock
+        problems = [found for found in pool.map(problem, items) if found]
     if problems:
         more = [f"and {len(problems) - 10} more"] if problems[10:] else []
         raise Problems(problems[:10] + more)
