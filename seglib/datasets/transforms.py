@@ -1,11 +1,10 @@
 """Joint transforms of image and mask, on torchvision's v2 transforms.
 
-Every random choice comes from torch's generator, so `torch.manual_seed` repeats it. Masks are never interpolated.
+Every random choice comes from torch's generator, so `torch.manual_seed` repeats it. Masks are never
+interpolated.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,26 +18,27 @@ MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in 0 … 1
 STD = (0.229, 0.224, 0.225)
 
 
-class RandomScale(v2.Transform):
+class RandomScale(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     """Resize image and mask by one factor, drawn log-uniformly: halving is as likely as doubling.
 
-    The image is resized bilinearly, the mask by its nearest pixel *centre*: torchvision's own resize of masks takes
-    the nearest corner, which shifts them by up to half a pixel against the image.
+    The image is resized bilinearly, the mask by its nearest pixel centre: torchvision's own resize
+    of masks takes the nearest corner, which shifts them by up to half a pixel.
     """
 
     def __init__(self, scale: tuple[float, float]) -> None:
         super().__init__()
         self.scale = scale
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, float]:
+    def make_params(self, flat_inputs: list[object]) -> dict[str, float]:
         low, high = torch.tensor(self.scale, dtype=torch.float64).log().tolist()
         return {"factor": float(torch.empty((), dtype=torch.float64).uniform_(low, high).exp())}
 
-    def transform(self, inpt: Any, params: dict[str, float]) -> Any:
+    def transform(self, inpt: Tensor, params: dict[str, float]) -> Tensor:
         height, width = functional.get_size(inpt)
         size = [max(1, round(height * params["factor"])), max(1, round(width * params["factor"]))]
         if not isinstance(inpt, tv_tensors.Mask):
-            return functional.resize(inpt, size, antialias=True)
+            scaled: Tensor = functional.resize(inpt, size, antialias=True)
+            return scaled
         values = inpt.as_subclass(Tensor)[None]  # (1, H, W)
         resized = functional.resize_image(values, size, InterpolationMode.NEAREST_EXACT)
         return tv_tensors.Mask(resized[0])
@@ -54,13 +54,14 @@ def train_transform(
     """Augmentation for training: colours, size, place and side change; what a pixel is does not.
 
     Args:
-        crop_size: (height, width) of the result, in pixels. Where the scaled image is smaller, the image is padded with
-            ImageNet's mean colour (0 once normalised) and the mask with 255.
+        crop_size: (height, width) of the result, in pixels. Where the scaled image is smaller, the
+            image is padded with ImageNet's mean colour (0 once normalised) and the mask with 255.
         scale: smallest and largest factor of the random resize, 0 < smallest ≤ largest.
         hflip: probability of mirroring left and right, 0 … 1.
         color_jitter: largest relative change of brightness, contrast and saturation, 0 ≤ value < 1.
     Returns:
-        A callable `(image, mask) -> (image, mask)`: float32 (3, height, width), normalised, and int64 (height, width).
+        A callable `(image, mask) -> (image, mask)`: float32 (3, height, width), normalised, and
+        int64 (height, width).
     Raises:
         ValueError: if an argument is out of its range.
     """
@@ -90,14 +91,15 @@ def train_transform(
 
 
 def eval_transform() -> v2.Transform:
-    """What the network needs and nothing else: `(image, mask)` → normalised float32 image, same mask."""
+    """What the network needs, no more: `(image, mask)` → normalised float32 image, same mask."""
     return v2.Compose(_to_network_input())
 
 
 def normalize(image: Tensor) -> Tensor:
-    """Scale an RGB image (…, 3, H, W), uint8 or float in 0 … 1, to ImageNet's mean 0 and deviation 1, float32."""
+    """Scale RGB (…, 3, H, W), uint8 or float in 0 … 1, by ImageNet's mean and deviation."""
     scaled = functional.to_dtype(image, torch.float32, scale=True)
-    return functional.normalize(scaled, list(MEAN), list(STD))
+    normalized: Tensor = functional.normalize(scaled, list(MEAN), list(STD))
+    return normalized
 
 
 def denormalize(image: Tensor) -> Tensor:

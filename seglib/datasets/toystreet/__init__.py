@@ -1,4 +1,4 @@
-"""ToyStreet: CamVid's world, drawn. Street scenes made from a seed, so that everything runs offline."""
+"""ToyStreet: CamVid's world, drawn. Street scenes made from seeds, so that all runs offline."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def render_scene(split: str, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDA
         split: `train`, `val` or `test`.
         index: 0 … `SIZES[split]` - 1.
     Returns:
-        The image, (120, 160, 3) uint8 RGB, and its mask, (120, 160) uint8: labels 0 … 10, and 255 for void.
+        The image, (120, 160, 3) uint8 RGB, and its mask, (120, 160) uint8: labels 0 … 10, 255 void.
     Raises:
         ValueError: if `split` or `index` is out of its range.
     """
@@ -77,7 +77,7 @@ def write_toystreet(out: Path) -> None:
 
 
 def cached_toystreet() -> Path:
-    """Return the folder of the user's own copy, `~/.cache/seglib/toystreet`, rendering it on the first call."""
+    """Return the user's own copy, `~/.cache/seglib/toystreet`, rendered on the first call."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "seglib" / ToyStreet.name
     if not folder.is_dir():
@@ -92,9 +92,7 @@ def cached_toystreet() -> Path:
 def _palette_image(mask: npt.NDArray[np.uint8]) -> Image.Image:
     """A PNG palette image whose pixel values are the labels, shown in CamVid's colours."""
     image = Image.fromarray(mask)  # grey; putpalette makes it a palette image
-    colors = np.zeros(
-        (256, 3), dtype=np.uint8
-    )  # all 256: a shorter palette would be stored with 4 bits
+    colors = np.zeros((256, 3), dtype=np.uint8)  # all 256: fewer would be stored with 4 bits
     colors[: len(PALETTE)] = PALETTE
     image.putpalette(colors.tobytes())
     return image

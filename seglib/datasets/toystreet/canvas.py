@@ -1,6 +1,7 @@
 """A pinhole camera, and a canvas of colour, label and distance with integer drawing tools.
 
-The tools are few and exact, because a drawing library's rounding may change with its version or the processor.
+The tools are few and exact, because a drawing library's rounding may change with its version or the
+processor.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Camera:
 
 
 class Canvas:
-    """Three sheets drawn on together: colour (H, W, 3), label (H, W), distance in cm (H, W).
+    """Three sheets drawn on together: colour (H, W, 3), label and distance in cm (H, W).
 
     Drawing with `label=None` paints colour only: a shadow does not change what a thing is.
     """
@@ -83,7 +84,7 @@ class Canvas:
     def paint(
         self, where: Window, inside: Bools, color: Color | Ints, label: int | None, z: int | Ints
     ) -> None:
-        """Paint the pixels `inside` of the window `where`; `color` and `z` are one or one a pixel."""
+        """Paint the pixels `inside` of a window; `color` and `z` are one for all or one a pixel."""
         picture = isinstance(color, np.ndarray)
         self.color[where][inside] = np.clip(color, 0, 255)[inside] if picture else color
         if label is not None:
@@ -115,7 +116,7 @@ class Canvas:
             crossed = slice(max(y0 - top, 0), max(y1 - top, 0))
             if y0 == y1 or crossed.start >= crossed.stop:
                 continue
-            # the edge meets a row's middle at x0 + reach / step: all pixels to its right change sides
+            # the edge meets a row's middle at x0 + reach / step: pixels to its right change sides
             step = 2 * (y1 - y0)
             reach = (x1 - x0) * (2 * rows[crossed] + 1 - 2 * y0)  # (rows, 1)
             inside[crossed] ^= columns >= x0 - (step - 2 * reach) // (2 * step)

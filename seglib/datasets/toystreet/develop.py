@@ -37,23 +37,23 @@ def develop(stage: Stage, dice: Dice) -> tuple[Bytes, Bytes]:
     share = np.where(solid, 256 * canvas.depth // (canvas.depth + mood.haze), 0)[..., None]
     color = (canvas.color * (256 - share) + np.array(mood.sky_low) * share) >> 8
     texture = speckle(COLUMNS, ROWS, dice.integer(0, 9999)) - 128
-    color += np.where(solid, texture, texture // 4)[..., None] * dice.integer(6, 16) // 256
+    color += (texture * dice.integer(8, 18) // 256)[..., None]
     color = color.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).sum(axis=(1, 3)) // 4
 
     gain = dice.integer(88, 112)
     tint = np.array([value * gain // 100 + dice.integer(-4, 4) for value in mood.tint])
     contrast = mood.contrast + dice.integer(-8, 8)
     color = (color * tint // 100 - 112) * contrast // 100 + 112
-    color += (dice.noise(HEIGHT // 2, WIDTH // 2) * dice.integer(3, 9) // 256)[..., None]
-    color = np.clip(color + 2, 0, 255) // 4 * 4  # 64 levels: half the bytes, and no eye sees it
+    color += (dice.noise(HEIGHT // 2, WIDTH // 2) * dice.integer(4, 10) // 256)[..., None]
+    color = np.clip(color + 3, 0, 255) // 6 * 6  # fewer levels: half the bytes, no eye sees it
     return color.astype(np.uint8), shrink_labels(canvas.label)
 
 
 def shrink_labels(label: Bytes) -> Bytes:
     """Halve a label map: the heaviest label of each 2×2 block wins, never a mixture of two.
 
-    Then comes the void ring: where a car, a person or a rider of some size ends, the pixel outside shows a
-    bit of both, and no class is right for it.
+    Then comes the void ring: where a car, a person or a rider of some size ends, the pixel outside
+    shows a bit of both, and no class is right for it.
     """
     height, width = label.shape[0] // 2, label.shape[1] // 2
     blocks = label.reshape(height, 2, width, 2).transpose(0, 2, 1, 3).reshape(-1, 4)

@@ -1,7 +1,7 @@
 """Random numbers and colours that are the same on every machine.
 
-All arithmetic is on integers. Random numbers are raw bits of PCG64: numpy keeps that stream fixed for
-ever, but not those of its distributions.
+All arithmetic is on integers. Random numbers are raw bits of PCG64: numpy keeps that stream fixed
+for ever, but not those of its distributions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands on a pavement: lamp posts, traffic lights, signs; and void things: bins, post boxes."""
+"""What stands on a pavement: lamp posts, lights, signs; and void things: bins, post boxes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from seglib.datasets.toystreet.canvas import POLE, SIGN, VOID
 from seglib.datasets.toystreet.dice import Color, Dice, light
 from seglib.datasets.toystreet.moods import Stage
 
-METALS = ((96, 100, 104), (62, 66, 70), (142, 144, 142), (52, 74, 66), (120, 110, 98))
-RED, WHITE, BLUE, YELLOW = (200, 44, 44), (240, 240, 236), (44, 88, 168), (232, 190, 60)
-GREEN, DARK = (52, 140, 92), (36, 40, 42)
+METALS = (
+    (96, 100, 104),
+    (62, 66, 70),
+    (152, 154, 152),
+    (58, 80, 68),
+    (124, 98, 80),
+    (206, 204, 196),
+)
+RED, WHITE, BLUE, YELLOW = (188, 56, 50), (236, 236, 230), (58, 92, 156), (218, 180, 76)
+GREEN, DARK = (64, 128, 94), (36, 40, 42)
 SIGNALS = ((220, 60, 50), (236, 180, 60), (70, 190, 110))
 # kind: (rim, face, bar)
 ROUND_SIGNS: dict[str, tuple[Color, Color, Color]] = {
@@ -22,7 +29,7 @@ ROUND_SIGNS: dict[str, tuple[Color, Color, Color]] = {
 def _draw_post(
     stage: Stage, x: int, z: int, height: int, thick: int, color: Color
 ) -> tuple[int, int, int]:
-    """Draw an upright, one to three pixels wide in the finished image and on its grid, so it is crisp.
+    """Draw an upright, one to three pixels wide in the finished image and crisp on its grid.
 
     Returns its middle column, half its width and its top row.
     """
@@ -33,12 +40,12 @@ def _draw_post(
     right = left + 2 * half
     stage.canvas.rectangle(left, top, right, foot + 1, color, POLE, z)
     if half > 1:
-        stage.canvas.rectangle(left, top, left + half, foot + 1, light(color, 126), POLE, z)
+        stage.canvas.rectangle(left, top, left + half, foot + 1, light(color, 112), POLE, z)
     return left + half, half, top
 
 
 def draw_lamp(stage: Stage, dice: Dice, x: int, z: int, side: int) -> None:
-    """Draw a lamp post with a lantern, or with an arm over the road; `side` is its side of the road."""
+    """Draw a lamp post with a lantern, or an arm over the road; `side` is its side of the road."""
     canvas, color = stage.canvas, dice.pick(METALS)
     glow: Color = (255, 240, 180) if stage.mood.night else (226, 226, 214)
     if dice.chance(40):
@@ -102,7 +109,10 @@ def draw_sign(stage: Stage, dice: Dice, x: int, z: int) -> None:
         canvas.rectangle(middle - stem, row - bow, middle, row + bow, WHITE, SIGN, z)
         canvas.rectangle(middle - stem, row - bow, middle + stem, row, WHITE, SIGN, z)
     else:
-        color, high = dice.pick((GREEN, YELLOW, WHITE, WHITE, (124, 92, 66))), r * 8 // 10
+        color, high = (
+            dice.pick((GREEN, YELLOW, WHITE, WHITE, (124, 92, 66), (128, 130, 134))),
+            r * 8 // 10,
+        )
         canvas.rectangle(middle - 2 * r, row - high, middle + 2 * r, row + high, color, SIGN, z)
         line = light(color, 50) if sum(color) > 400 else WHITE
         canvas.rectangle(middle - r * 16 // 10, row - r // 3, middle + r, row, line, SIGN, z)

@@ -1,4 +1,4 @@
-"""The ground: road, pavements and lawns, painted as a function of the world point under each pixel."""
+"""The ground: road, pavements, lawns, painted as functions of the world point under each pixel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seglib.datasets.toystreet.moods import Stage
 
 @dataclass(frozen=True)
 class Street:
-    """The plan of a street, in cm, seen from the camera at X = 0; side is -1 (left) or 1 (right)."""
+    """The plan of a street in cm, seen from the camera at X = 0; side is -1 (left) or 1 (right)."""
 
     middle: int  # X of the road's centre line
     half: int  # half the road's width
@@ -148,9 +148,10 @@ def _weather(
     """Snow beside the road, puddles, the shadows of the houses."""
     seed = dice.integer(0, 9999)
     if stage.mood.snow:
-        drift = speckle(x // 90, z // 130, seed) + np.minimum(np.abs(x) * 60 // street.half, 130)
-        color[(drift > 120) & ~road] = SNOW
-        color[(drift > 215) & road] = SLUSH
+        patches = speckle(x // 90, z // 130, seed) + speckle(x // 22, z // 40, seed + 1)
+        drift = patches // 2 + np.minimum(np.abs(x) * 70 // street.half, 130)
+        color[(drift > 125) & ~road] = SNOW
+        color[(drift > 205) & road] = SLUSH
     if stage.mood.rain:
         for _ in range(dice.integer(2, 6)):
             left, near, wide = (

@@ -16,10 +16,11 @@ WALLS = (
     (170, 168, 164), (132, 134, 138), (214, 210, 204), (228, 196, 112), (150, 176, 186),
     (176, 194, 160), (222, 162, 150), (126, 108, 92), (108, 112, 120), (190, 150, 110),
     (120, 140, 116), (186, 190, 196), (96, 98, 102), (146, 142, 136),
+    (202, 212, 220), (168, 190, 210), (222, 226, 228), (112, 134, 92), (190, 208, 222),
 )
 ROOFS = ((150, 82, 62), (116, 74, 62), (92, 96, 106), (78, 82, 92), (126, 110, 96), (104, 120, 112))
-DOORS = ((150, 50, 44), (44, 84, 70), (52, 70, 126), (96, 70, 50), (206, 170, 70), (60, 62, 66))
-AWNINGS = ((196, 60, 56), (58, 110, 84), (54, 84, 150), (222, 160, 62), (150, 70, 110))
+DOORS = ((188, 56, 50), (44, 104, 76), (58, 92, 156), (96, 70, 50), (206, 170, 70), (60, 62, 66))
+AWNINGS = ((188, 56, 50), (64, 128, 94), (58, 92, 156), (218, 180, 76), (150, 70, 110))
 # fmt: on
 GLASS = ((74, 88, 104), (98, 116, 132), (56, 64, 76), (128, 146, 156))
 CREAM, LAMPLIGHT, SNOW = (250, 246, 236), (255, 222, 140), (226, 230, 238)
@@ -66,16 +67,16 @@ def random_house(dice: Dice) -> House:
         door=dice.pick(DOORS),
         glass=dice.pick(GLASS),
         awning=dice.pick(AWNINGS),
-        shop=dice.chance(35),
+        shop=dice.chance(42),
         shutters=dice.chance(25),
-        bricks=dice.chance(60),
+        bricks=dice.chance(50),
         seed=dice.integer(0, 9999),
     )
 
 
 def draw_front(stage: Stage, house: House, x: int, z: int, brightness: int) -> None:
     """Draw the front along the street: the plane X = x, from Z = z to z + width."""
-    part, depth = stage.camera.along(x, z, z + house.width)
+    part, depth = stage.camera.along(x, z, z + house.width + 40)  # no slit before the next house
     up = stage.camera.up(depth)  # (H, columns)
     color, inside = _front(stage, house, np.broadcast_to(depth - z, up.shape), up)
     _hang(stage, part, color * brightness // 100, inside, depth)
@@ -90,7 +91,7 @@ def draw_facing(stage: Stage, house: House, x: int, z: int) -> None:
 
 
 def draw_end(stage: Stage, house: House, x: int, z: int, deep: int) -> None:
-    """Draw the bare end wall that faces the camera, from X = x to x + deep (which may be negative)."""
+    """Draw the end wall that faces the camera, from X = x to x + deep, which may be negative."""
     left = min(x, x + deep)
     part, across = stage.camera.across(z, left, left + abs(deep))
     up = np.broadcast_to(stage.camera.up(z), (HEIGHT, across.size))
@@ -136,7 +137,7 @@ def _plaster(house: House, along: Ints, up: Ints) -> Ints:
     color: Ints = np.empty((*up.shape, 3), dtype=np.int64)
     color[:] = house.wall
     if house.bricks:
-        color += ((speckle(along // 24, up // 9, house.seed) - 128) * 26 // 256)[..., None]
+        color += ((speckle(along // 24, up // 9, house.seed) - 128) * 40 // 256)[..., None]
     color += ((speckle(along // 120, up // 150, house.seed + 1) - 128) * 14 // 256)[..., None]
     color[up < 45] = light(house.wall, 72)
     return color

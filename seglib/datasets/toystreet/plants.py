@@ -77,7 +77,7 @@ def _draw_leaves(
     leaf = 2 if radius < 40 else 3
     noise = speckle(dx // leaf, dy // leaf, seed)
     inside = (dx * dx + dy * dy) * 256 < radius * radius * (184 + noise * 72 // 256)
-    tone = (noise - 128) * 44 // 256 - dy * 14 // radius
+    tone = (noise - 128) * 34 // 256 - dy * 14 // radius
     stage.canvas.paint(where, inside, np.array(color) + tone[..., None], TREE, z)
 
 
@@ -95,7 +95,7 @@ def _draw_fir(stage: Stage, x: int, z: int, height: int, leaves: Color) -> None:
 
 
 def _draw_branches(stage: Stage, dice: Dice, fork: Point, length: int, bark: Color, z: int) -> None:
-    """A winter crown: branches that fork. As in hand-made masks, the sky between them counts as tree."""
+    """A winter crown: branches that fork. As in hand-made masks, sky in between counts as tree."""
     x, y = fork
     crown = (x, y - length * 55 // 100, length * 52 // 100, length * 60 // 100)
     stage.canvas.relabel(*crown, TREE, only=(SKY,))
@@ -124,7 +124,7 @@ class Fence:
 def random_fence(dice: Dice) -> Fence:
     kind = dice.pick(("picket", "railing", "railing", "boards", "hedge"))
     paint = dice.pick(LEAVES["round"] if kind == "hedge" else PAINTS)
-    return Fence(kind, paint, dice.integer(80, 150))
+    return Fence(kind, paint, dice.integer(90, 160))
 
 
 def draw_fence(stage: Stage, fence: Fence, x: int, near: int, far: int) -> None:

@@ -19,7 +19,7 @@ def draw_scene(split: int, index: int) -> tuple[Bytes, Bytes]:
     camera = Camera(
         focal=dice.integer(250, 320),
         center=WIDTH // 2 + dice.integer(-60, 60),
-        horizon=HEIGHT * 46 // 100 + dice.integer(-32, 30),
+        horizon=HEIGHT * 46 // 100 + dice.integer(-40, 36),
         height=dice.integer(140, 230),
         bend=dice.integer(-900, 900) if dice.chance(50) else 0,
     )
@@ -46,6 +46,6 @@ def plan_street(dice: Dice) -> Street:
         junction_width=dice.integer(600, 900),
         crossing=dice.integer(600, 1900) if dice.chance(30) else FAR,
         end=dice.integer(3500, 7000),
-        parks=(dice.chance(25), dice.chance(25)),
+        parks=(dice.chance(28), dice.chance(28)),
         sun_side=dice.pick((-1, 1)),
     )

@@ -83,7 +83,7 @@ def _plot(
     house, x = random_house(dice), street.front(side)
     if street.in_junction(z, z + house.width):
         return street.junction
-    garden = dice.chance(30)
+    garden = dice.chance(45)
     front = x + side * dice.integer(200, 400) if garden else x
     brightness = 78 if stage.mood.sun and side == street.sun_side else 102
     deep = side * dice.integer(600, 900)

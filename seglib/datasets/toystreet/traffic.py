@@ -34,7 +34,7 @@ def _avenue(stage: Stage, dice: Dice, street: Street, side: int) -> list[Drawing
     """Lamp posts at equal distances, and sometimes a row of trees."""
     drawings: list[Drawing] = []
     kerb, spacing = street.kerb(side), dice.integer(1200, 2600)
-    for z in range(dice.integer(500, 1500), min(street.end, 4000), spacing):
+    for z in range(dice.integer(500, 1500), min(street.end, 3000), spacing):
         lamp = partial(draw_lamp, stage, dice.offspring(), kerb + side * 40, z, side)
         drawings.append((z, lamp))
     if dice.chance(40):
@@ -67,10 +67,10 @@ def _pavement(stage: Stage, dice: Dice, street: Street, side: int) -> list[Drawi
     drawings: list[Drawing] = []
     kerb = street.kerb(side)
     for _ in range(dice.integer(0, 2)):
-        x, z = kerb + side * dice.integer(30, 60), dice.integer(450, 1800)
+        x, z = kerb + side * dice.integer(30, 60), dice.integer(450, 1500)
         drawings.append((z, partial(draw_sign, stage, dice.offspring(), x, z)))
-    for _ in range(dice.integer(0, 4)):
-        x, z = kerb + side * dice.integer(60, street.pavement - 40), dice.integer(380, 1500)
+    for _ in range(dice.integer(0, 5)):
+        x, z = kerb + side * dice.integer(50, street.pavement - 60), dice.integer(380, 1300)
         drawings.append((z, partial(draw_pedestrian, stage, dice.offspring(), x, z)))
     if dice.chance(25):
         z = dice.integer(600, 1800)
@@ -91,8 +91,8 @@ def _driving(stage: Stage, dice: Dice, street: Street) -> list[Drawing]:
             x = street.middle + lane * street.half * 35 // 100
             car = partial(draw_vehicle, stage, dice.offspring(), kind, heading, x, z)
             drawings.append((z, car))
-    for _ in range(dice.pick((0, 1, 1, 1, 2))):
-        side, z = dice.pick((-1, 1)), dice.integer(360, 1200)
+    for _ in range(dice.pick((0, 1, 1, 2, 2))):
+        side, z = dice.pick((-1, 1)), dice.integer(360, 1100)
         x = street.kerb(side) - side * dice.integer(60, 160)
         drawings.append((z, partial(draw_bicyclist, stage, dice.offspring(), x, z)))
     if street.junction < 2500 and dice.chance(60):

@@ -12,7 +12,7 @@ from seglib.datasets.toystreet.moods import Stage
 PAINTS = (
     (196, 52, 48), (46, 84, 158), (232, 232, 228), (44, 46, 52), (150, 154, 160), (92, 98, 106),
     (222, 178, 62), (72, 122, 84), (120, 168, 190), (138, 66, 52), (206, 196, 172), (90, 130, 70),
-    (232, 138, 62), (98, 60, 92),
+    (232, 138, 62), (98, 60, 92), (188, 56, 50), (58, 92, 156), (64, 128, 94), (112, 112, 108),
 )  # fmt: skip
 GLASS, BUMPER, TIRE, HUB = (60, 74, 88), (58, 58, 62), (34, 34, 38), (168, 170, 174)
 SHADOW = (46, 46, 52)
@@ -23,7 +23,7 @@ Face = tuple[Corner, Corner, Corner, Corner]  # from outside: low left, low righ
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a kind of vehicle, in cm; the cabin goes from `base` on the body to `top` on the roof."""
+    """Sizes of a kind of vehicle, in cm; the cabin spans `base` on the body, `top` on the roof."""
 
     length: int
     width: int
