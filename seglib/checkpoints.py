@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,14 +47,14 @@ class History:
 
 def save_run(
     path: Path,
-    run: dict[str, int],
+    run: Mapping[str, object],
     model: nn.Module,
     optim: torch.optim.Optimizer,
     schedule: PolySchedule,
     history: History,
 ) -> None:
     state = {
-        "run": run,
+        "run": dict(run),
         "model": model.state_dict(),
         "optimizer": optim.state_dict(),
         "schedule": schedule.state_dict(),
@@ -67,7 +67,7 @@ def save_run(
 
 def restore_run(
     path: Path,
-    run: dict[str, int],
+    run: Mapping[str, object],
     model: nn.Module,
     optim: torch.optim.Optimizer,
     schedule: PolySchedule,
@@ -84,7 +84,7 @@ def restore_run(
     try:
         model.load_state_dict(cast(dict[str, Tensor], state["model"]))
         optim.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"resume: {path} is of another network or optimiser: {reason}") from error
     schedule.load_state_dict(state["schedule"])

@@ -173,8 +173,7 @@ class SeparableConv2d(nn.Module):
 
 
 def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
-    """Bilinear resampling of (N, C, H, W) to (N, C, *size); the same tensor where the size is
-    right already.
+    """Bilinear resampling: (N, C, H, W) → (N, C, *size).
 
     Args:
         x: feature map or logits. Never labels: the mean of class 3 and class 5 is not class 4.
@@ -182,8 +181,6 @@ def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tenso
         align_corners: True maps corner pixel centres onto each other (older code's choice), False
             aligns the images' outer edges, as image libraries do.
     """
-    if list(x.shape[-2:]) == list(size):
-        return x
     return F.interpolate(x, size=list(size), mode="bilinear", align_corners=align_corners)
 
 

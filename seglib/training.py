@@ -159,7 +159,18 @@ def fit(
         else torch.optim.AdamW(groups, lr, weight_decay=weight_decay)
     )
     schedule = PolySchedule(optim, total, power)
-    run = {"steps": total, "batch_size": batch_size, "seed": seed, "images": length}
+    run: dict[str, object] = {
+        "steps": total,
+        "batch_size": batch_size,
+        "seed": seed,
+        "images": length,
+        "optimizer": optimizer,
+        "lr": lr,
+        "backbone_lr": backbone_lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "power": power,
+    }
     history, start = History(), 0
     with torch.random.fork_rng(), interrupt_after_step() as interrupted:
         torch.manual_seed(seed)
