@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from seglib.cli.common import Problems, one_line
+from seglib.cli.common import one_line
 from seglib.cli.evaluate import evaluate
 from seglib.cli.info import data, models, start
 from seglib.cli.predict import predict
@@ -29,8 +29,7 @@ for function in (train, evaluate, predict, data, models):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done; 2: what was asked for is wrong or can't be done, said in one line on stderr (several
-    wrong images: one line each); 130: interrupted. Any other exception is an error of this library.
+    0: done; 2: what was asked for is wrong or can't be done, said in one line on stderr; 130: interrupted. Any other exception is an error of this library.
 
     Args:
         arguments: as after `seglib`; default: the process's own. None at all shows the help.
@@ -43,22 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as wish:
         return wish.exit_code
     except (KeyboardInterrupt, typer.Abort) as interrupt:
-        return _complain(
-            [": ".join(["interrupted", *map(str, interrupt.args)])], 128 + signal.SIGINT
-        )
+        text = ": ".join(["interrupted", *map(str, interrupt.args)])
+        return _complain(text, 128 + signal.SIGINT)
     except BrokenPipeError:  # `seglib … | head`: nobody listens any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except Problems as problems:
-        return _complain(problems.lines)
     except (ValueError, OSError) as error:
-        return _complain([one_line(error)])
+        return _complain(one_line(error))
     except Exception as error:
         # Typer's errors about options; the module of their class differs from version to version.
         say = getattr(error, "format_message", None)
         if say is None:
             raise
-        return _complain([" ".join(str(say()).split())])
+        return _complain(" ".join(str(say()).split()))
     return 0
 
 
@@ -69,7 +65,6 @@ def _run(arguments: list[str]) -> None:
     sys.stdout.flush()
 
 
-def _complain(lines: Sequence[str], code: int = 2) -> int:
-    for line in lines:
-        print(f"seglib: error: {line}", file=sys.stderr)
+def _complain(text: str, code: int = 2) -> int:
+    print(f"seglib: error: {text}", file=sys.stderr)
     return code

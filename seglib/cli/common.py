@@ -22,11 +22,11 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 
 class Problems(ValueError):
-    """Several mistakes at once, each a line of its own."""
+    """Several mistakes at once, on one line: the first three, and how many more there are."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = tuple(lines)
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        more = [f"and {len(mistakes) - 3} more"] if mistakes[3:] else []
+        super().__init__("; ".join([*mistakes[:3], *more]))
 
 
 def one_line(error: ValueError | OSError) -> str:
@@ -137,6 +137,7 @@ def restore_model(
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged, or says not which network it is of, and `model` neither.
     """
+    from seglib.files import read_tensors
     from seglib.models import build_model
     from seglib.weights import load_weights, read_config
 
@@ -144,6 +145,7 @@ def restore_model(
     config = read_config(weights) or run_settings(weights)
     name = model or config.get("name") or config.get("model")
     if not isinstance(name, str):
+        read_tensors(weights)  # a damaged file is told as such
         raise ValueError(f"{weights} does not say which network it is of; name it with --model")
     classes = config.get("num_classes", num_classes)
     stride, channels = config.get("output_stride", 16), config.get("in_channels", 3)

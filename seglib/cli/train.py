@@ -291,5 +291,4 @@ def _check_items(*datasets: SegmentationDataset) -> None:
     with ThreadPoolExecutor() as pool:  # decoding runs outside Python's lock
         problems = [found for found in pool.map(problem, items) if found]
     if problems:
-        more = [f"and {len(problems) - 10} more"] if problems[10:] else []
-        raise Problems(problems[:10] + more)
+        raise Problems(problems)
