@@ -29,7 +29,8 @@ for function in (train, evaluate, predict, data, models):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done; 2: what was asked for is wrong or can't be done, said in one line on stderr; 130: interrupted. Any other exception is an error of this library.
+    0: done; 2: what was asked for is wrong or can't be done, said in one line on stderr; 130:
+    interrupted. Any other exception is an error of this library.
 
     Args:
         arguments: as after `seglib`; default: the process's own. None at all shows the help.
