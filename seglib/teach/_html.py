@@ -16,11 +16,9 @@ _LIGHT = (
     "--sl-card:var(--jp-layout-color1,#fff);--sl-code:var(--jp-cell-editor-background,#f5f6f8);"
     "--sl-line:var(--jp-border-color2,#d0d7de);--sl-accent:#0072b2;--sl-on-accent:#fff;"
     "--sl-good:#00704f;--sl-bad:#b3430b;"
-    "--sl-keyword:var(--jp-mirror-editor-keyword-color,#006b2d);"
-    "--sl-string:var(--jp-mirror-editor-string-color,#a31515);"
-    "--sl-number:var(--jp-mirror-editor-number-color,#0a6b55);"
-    "--sl-comment:var(--jp-mirror-editor-comment-color,#3d6b73);"
-    "--sl-name:var(--jp-mirror-editor-def-color,#0a3fb5)"
+    # Not JupyterLab's: its numbers (light), comments and names (dark) have a contrast below 4.5.
+    "--sl-keyword:#006b2d;--sl-string:#a31515;--sl-number:#0a6b55;--sl-comment:#3d6b73;"
+    "--sl-name:#0a3fb5"
 )
 _DARK_FALLBACKS = {
     "#1f2328": "#e6e8eb",
