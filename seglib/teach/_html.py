@@ -79,10 +79,17 @@ def escape(text: str) -> str:
 
 
 def markup(note: str) -> str:
-    """A note as HTML: `code`, **bold** and line breaks; $math$ is left for the page's MathJax."""
-    text = escape(note)
-    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    """A note as HTML: `code`, **bold**, *italic* and line breaks; $math$ is left to MathJax."""
+    kept: list[str] = []  # an asterisk in code or in a formula is only an asterisk
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(f"<code>{match[1]}</code>" if match[1] else match[0])
+        return f"\0{len(kept) - 1}\0"
+
+    text = re.sub(r"`([^`]+)`|\$[^$\n]+\$", keep, escape(note))
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text)
+    text = re.sub(r"\*(\S|\S[^*]*\S)\*", r"<em>\1</em>", text)
+    text = re.sub("\0(\\d+)\0", lambda match: kept[int(match[1])], text)
     return text.replace("\n", "<br>")
 
 

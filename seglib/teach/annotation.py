@@ -84,8 +84,8 @@ def annotate(
 
     Args:
         obj: a function, method, class or module.
-        notes: {snippet: note}. A note may use `code`, **bold** and $math$. Shown in the order of
-            the source.
+        notes: {snippet: note}. A note may use `code`, **bold**, *italic* and $math$. Shown in
+            the order of the source.
         title: heading; by default the qualified name.
         docstring: whether docstrings are shown (and searched for snippets).
     Returns:

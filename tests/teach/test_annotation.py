@@ -8,6 +8,7 @@ import pytest
 from seglib import layers
 from seglib.backbones.mobilenetv2 import InvertedResidual
 from seglib.teach import annotate
+from seglib.teach._html import markup
 
 
 class _Balance(HTMLParser):
@@ -59,6 +60,14 @@ def test_notes_stand_in_the_order_of_the_source() -> None:
     assert "&lt;span&gt; minus one &amp; $d (k - 1)$" in html
     for line in annotation.source.splitlines():
         assert line.strip() in text
+
+
+def test_an_asterisk_in_code_or_in_a_formula_is_one() -> None:
+    note = "*one* **two** `f(*a, *b)` **`c`** $a*b*c$ 2 * 3 * 4"
+    html = (
+        "<em>one</em> <strong>two</strong> <code>f(*a, *b)</code> <strong><code>c</code></strong>"
+    )
+    assert markup(note) == f"{html} $a*b*c$ 2 * 3 * 4"
 
 
 def test_html_is_the_same_every_time_and_names_no_place() -> None:
