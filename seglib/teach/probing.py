@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from seglib.teach.caching import cached_property
 from seglib.teach.execution import Use, fill, uses
+from seglib.teach.interrupting import TimeLimit
 from seglib.teach.tasks import STAGES, Wrong
 
 Make = Callable[..., object]
@@ -59,7 +60,7 @@ class Probe:
         try:
             with self.watch():
                 return module(*args, **kwargs)
-        except Wrong:
+        except (Wrong, TimeLimit):
             raise
         except Exception as error:
             raise Crashed(error) from None
