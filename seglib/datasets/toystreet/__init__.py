@@ -80,11 +80,11 @@ def cached_toystreet() -> Path:
     """Return the user's own copy, `~/.cache/seglib/toystreet`, rendered on the first call."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "seglib" / ToyStreet.name
-    if not folder.is_dir():
+    if not (folder / "train").is_dir():
         try:
             write_toystreet(folder)
         except (OSError, ValueError):
-            if not folder.is_dir():  # else another process was faster: its copy is the same
+            if not (folder / "train").is_dir():  # else another process was faster, with the same
                 raise
     return folder
 

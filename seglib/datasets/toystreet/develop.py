@@ -44,7 +44,7 @@ def develop(stage: Stage, dice: Dice) -> tuple[Bytes, Bytes]:
     tint = np.array([value * gain // 100 + dice.integer(-4, 4) for value in mood.tint])
     contrast = mood.contrast + dice.integer(-8, 8)
     color = (color * tint // 100 - 112) * contrast // 100 + 112
-    color += (dice.noise(HEIGHT // 2, WIDTH // 2) * dice.integer(4, 10) // 256)[..., None]
+    color += (dice.noise(HEIGHT // 2, WIDTH // 2) * dice.integer(4, 9) // 256)[..., None]
     color = np.clip(color + 3, 0, 255) // 6 * 6  # fewer levels: half the bytes, no eye sees it
     return color.astype(np.uint8), shrink_labels(canvas.label)
 

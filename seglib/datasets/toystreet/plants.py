@@ -20,8 +20,8 @@ LEAVES = {
     "autumn": ((204, 130, 56), (186, 84, 52), (212, 166, 70), (150, 96, 58)),
     "bare": ((112, 96, 84),),
 }
-KINDS = ("round", "round", "round", "poplar", "fir", "birch", "blossom", "autumn", "bare")
-WINTER_KINDS = ("bare", "bare", "fir", "fir")
+KINDS = (*("round", "poplar", "fir", "birch", "blossom", "autumn") * 2, "round", "bare")
+WINTER_KINDS = ("bare", "fir", "fir")
 BARK = ((98, 78, 62), (84, 74, 68), (120, 100, 80), (70, 60, 54))
 WHITE_BARK, SNOW = (214, 210, 202), (232, 236, 242)
 PAINTS = ((236, 234, 228), (122, 88, 60), (66, 92, 76), (92, 96, 102), (156, 120, 84), (54, 58, 62))

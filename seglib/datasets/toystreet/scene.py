@@ -18,7 +18,7 @@ def draw_scene(split: int, index: int) -> tuple[Bytes, Bytes]:
     dice = Dice(EDITION, split, index)
     camera = Camera(
         focal=dice.integer(250, 320),
-        center=WIDTH // 2 + dice.integer(-60, 60),
+        center=WIDTH // 2 + dice.integer(-75, 75),
         horizon=HEIGHT * 46 // 100 + dice.integer(-40, 36),
         height=dice.integer(140, 230),
         bend=dice.integer(-900, 900) if dice.chance(50) else 0,
