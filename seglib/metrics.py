@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-Labels = Tensor | np.ndarray  # what `update` takes: a tensor on any device, or an array
+Labels = Tensor | NDArray[np.generic]  # what `update` takes: a tensor on any device, or an array
 
 
 @dataclass(frozen=True)

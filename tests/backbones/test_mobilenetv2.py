@@ -141,7 +141,7 @@ def test_block_refuses(options: dict[str, int], named: str) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match="mobilenetv2.*'foo'"):
+    with pytest.raises(ValueError, match=r"mobilenetv2.*'foo'"):
         build_backbone("foo")
     with pytest.raises(ValueError, match="'foo'"):
         classifier("foo")
