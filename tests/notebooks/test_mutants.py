@@ -80,7 +80,9 @@ def failing_cell(folder: Path) -> str:
         for cell in notebook.cells
         if cell.cell_type == "code" and not re.search(r"^annotate\(", cell.source, re.MULTILINE)
     ]
-    path = folder / CHAPTER.name
+    path = folder / "notebooks" / CHAPTER.name
+    path.parent.mkdir()
+    (folder / "data").symlink_to(ROOT / "data")  # the chapter opens ../data/checkpoints
     nbformat.write(notebook, path)
     options = ["--nbval", "--nbval-current-env", "-x", "-q", "-p", "no:cacheprovider"]
     places = ["-c", os.devnull, "--rootdir", str(folder)]
