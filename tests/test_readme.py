@@ -1,0 +1,48 @@
+"""The README's code runs, and its commands have the options they use."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from project_files import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"(?m)^seglib (\w+)(.*)$", README)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", README)
+
+
+def test_the_library_s_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = blocks("python")
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert tuple(names["mask"].shape) == (120, 160)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("name", "rest"), COMMANDS)
+def test_commands_have_their_options(name: str, rest: str) -> None:
+    command = [sys.executable, "-m", "seglib", name, "--help"]
+    variables = {**os.environ, "NO_COLOR": "1"}
+    shown = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    for option in re.findall(r"--[a-z-]+", rest):
+        assert option in shown.stdout
+
+
+def test_make_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lines = "\n".join([*blocks("bash"), *re.findall(r"`(make [^`]+)`", README)])
+    used = set(re.findall(r"(?m)^make ([a-z-]+)", lines))
+    assert used
+    assert {name for name in used if f"\n{name}:" not in makefile} == set()
+
+
+def test_the_three_ways_to_start_have_three_lines_at_most() -> None:
+    starts = [block for block in blocks("bash") if "start_here" in block or "make lab" in block]
+    assert len(starts) == 3
+    assert all(len(block.splitlines()) <= 3 for block in starts)
