@@ -33,7 +33,9 @@ def inverted_residual_explorer(
     wide = {"description_width": "8em"}
     ranges = {"expand_ratio": (1, 10, 6), "stride": (1, 2, 1), "dilation": (1, 8, 1)}
     sliders = {
-        name: ipywidgets.IntSlider(value, low, high, description=name, style=wide)
+        name: ipywidgets.IntSlider(
+            value, low, high, description=name, style=wide, layout={"width": "28em"}
+        )
         for name, (low, high, value) in ranges.items()
     }
     page = ipywidgets.HTML(first._repr_html_())
