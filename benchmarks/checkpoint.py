@@ -31,12 +31,12 @@ def main() -> None:
     model = recipe.network(options.seed)
     fit(
         model,
-        recipe.train_split(),
+        recipe.train_split(scale=(0.8, 1.4), jitter=0.15),
         steps=options.steps,
-        batch_size=recipe.BATCH_SIZE,
+        batch_size=8,
         optimizer="adamw",
-        lr=recipe.LR,
-        weight_decay=recipe.WEIGHT_DECAY,
+        lr=0.02,
+        weight_decay=1e-3,
         seed=options.seed,
     )
     scores = evaluate(model, val, batch_size=20)

@@ -17,6 +17,7 @@ from seglib.datasets.base import SegmentationDataset
 from seglib.models import SegmentationModel
 from seglib.training import evaluate, fit
 
+BATCH_SIZE = 8
 TRIAL = 8  # steps that are timed; two before them warm up
 MARGIN = 0.95  # share of the time that is planned for
 
@@ -28,10 +29,9 @@ def steps(model: SegmentationModel, data: SegmentationDataset, count: int, seed:
         model,
         data,
         steps=count,
-        batch_size=recipe.BATCH_SIZE,
+        batch_size=BATCH_SIZE,
         optimizer="adamw",
         lr=recipe.LR,
-        weight_decay=recipe.WEIGHT_DECAY,
         seed=seed,
     )
     return time.perf_counter() - start

@@ -18,7 +18,7 @@ from seglib.datasets.base import SegmentationDataset
 from seglib.training import evaluate, fit
 
 OUT = Path(__file__).parent / "results" / "14_training.json"
-LENGTHS = (50, 150, 450)  # steps
+LENGTHS = (50, 150, 500)  # steps
 BATCH_SIZE = 4  # as in the chapter
 SEEDS = (0, 1, 2)
 POWERS = {"poly": 0.9, "constant": 1e-6}  # what is left of the run, to this power, is the factor
@@ -26,7 +26,7 @@ POWERS = {"poly": 0.9, "constant": 1e-6}  # what is left of the run, to this pow
 
 def run(steps: int, seed: int, power: float, val: SegmentationDataset) -> float:
     """Val mean IoU of one run."""
-    model = recipe.network(seed, small=True)
+    model = recipe.network(seed)
     fit(
         model,
         recipe.train_split(),
