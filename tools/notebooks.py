@@ -118,7 +118,7 @@ def execute(notebook: NotebookNode, folder: Path) -> list[str]:
         store_widget_state=False,
     )
     try:
-        client.execute()
+        client.execute(stderr=subprocess.DEVNULL)  # the kernel's own notes; a cell's come as output
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return [f"{_last_run(notebook)}: {_plain(str(error))}"]
     return [
