@@ -1,11 +1,12 @@
 """The small parts that every network here is built from."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import DeformConv2d
 
 
 def make_divisible(value: float, divisor: int = 8, min_value: int | None = None) -> int:
@@ -75,7 +76,9 @@ class ConvNormAct(nn.Sequential):
         kernel_size: odd, so that the padding is the same on all sides.
         stride, dilation, groups: as in `nn.Conv2d`.
         padding: zeros on each side, in pixels; default `fixed_padding(kernel_size, dilation)`.
-        activation_layer: class called with `inplace=True`, or None for a linear layer.
+        activation_layer: class of the activation, or None for a linear layer. ReLU and ReLU6 work
+            in place.
+        norm_layer: makes the normalisation from its number of channels.
     Raises:
         ValueError: for an even `kernel_size`.
     Source: torchvision's `Conv2dNormActivation`; the parts are named 0 (conv), 1 (norm), 2 as
@@ -92,26 +95,19 @@ class ConvNormAct(nn.Sequential):
         groups: int = 1,
         padding: int | None = None,
         activation_layer: type[nn.Module] | None = nn.ReLU,
+        norm_layer: Callable[[int], nn.Module] = nn.BatchNorm2d,
     ) -> None:
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         if padding is None:
             padding = fixed_padding(kernel_size, dilation)[0]
-        layers: list[nn.Module] = [
-            nn.Conv2d(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride,
-                padding,
-                dilation,
-                groups,
-                bias=False,
-            ),
-            nn.BatchNorm2d(out_channels),
-        ]
+        conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
+        )
+        layers: list[nn.Module] = [conv, norm_layer(out_channels)]
         if activation_layer is not None:
-            layers.append(activation_layer(inplace=True))
+            in_place = issubclass(activation_layer, (nn.ReLU, nn.ReLU6))
+            layers.append(activation_layer(inplace=True) if in_place else activation_layer())
         super().__init__(*layers)
 
 
@@ -172,6 +168,122 @@ class SeparableConv2d(nn.Module):
         return self.pointwise(x)  # (N, C_out, H', W')
 
 
+class HardSigmoid(nn.Module):
+    """A sigmoid of three straight pieces, relu6(x + 3) / 6: any shape → the same shape, in [0, 1].
+
+    Source: MobileNetV3, §5.2 (arXiv 1905.02244); equal to `nn.Hardsigmoid`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x + 3) / 6
+
+
+class HardSwish(nn.Module):
+    """x · relu6(x + 3) / 6: swish, x · sigmoid(x), without an exponential. Any shape → the same.
+
+    Source: MobileNetV3, §5.2 (arXiv 1905.02244); equal to `nn.Hardswish`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * F.relu6(x + 3) / 6
+
+
+class SqueezeExcite(nn.Module):
+    """Weigh every channel by what the whole image shows: (N, C, H, W) → (N, C, H, W).
+
+    Squeeze: the mean of each channel. Excite: two 1×1 convolutions with a ReLU between make a
+    weight in [0, 1] of it, by which the channel is multiplied.
+
+    Args:
+        channels: C, ≥ 1.
+        reduction: C per channel of the squeezed vector, > 0.
+        divisor: the squeezed width is a multiple of it, see `make_divisible`.
+        gate: class of the function that makes weights, called without arguments.
+        names: of the two convolutions. (Public GhostNet files call them conv_reduce, conv_expand.)
+    Raises:
+        ValueError: if `reduction` is not above 0, or as `make_divisible`.
+    Source: Squeeze-and-Excitation, §3 (arXiv 1709.01507); MobileNetV3, §5.3 (arXiv 1905.02244);
+        names and defaults as in torchvision's MobileNetV3. Some copies put BatchNorm between the
+        two and drop their biases.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: float = 4,
+        divisor: int = 8,
+        gate: type[nn.Module] = HardSigmoid,
+        names: tuple[str, str] = ("fc1", "fc2"),
+    ) -> None:
+        super().__init__()
+        if not reduction > 0:
+            raise ValueError(f"reduction must be > 0, got {reduction}")
+        squeezed = make_divisible(channels / reduction, divisor)
+        self.names = names
+        self.add_module(names[0], nn.Conv2d(channels, squeezed, kernel_size=1))
+        self.add_module(names[1], nn.Conv2d(squeezed, channels, kernel_size=1))
+        self.gate = gate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduce, expand = (self.get_submodule(name) for name in self.names)
+        weight = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
+        weight = F.relu(reduce(weight))  # (N, C / reduction, 1, 1)
+        weight = self.gate(expand(weight))  # (N, C, 1, 1)
+        return x * weight
+
+
+class DeformableConv2d(DeformConv2d):
+    """A convolution that learns where to look: (N, C_in, H, W) → (N, C_out, H', W').
+
+    A dense convolution, `conv_offset`, tells for every output pixel how far each tap moves; it
+    starts at zero, so that a fresh layer is a common convolution (times ½ if modulated).
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups: as in
+            `nn.Conv2d`; no bias.
+        deform_groups: groups of input channels with offsets of their own.
+        modulated: each tap is also weighted, by a sigmoid (version 2).
+    Raises:
+        ValueError: if `in_channels` is no multiple of `deform_groups`.
+    Source: Deformable ConvNets (arXiv 1703.06211), v2 (arXiv 1811.11168); names as in mmcv.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        deform_groups: int = 1,
+        modulated: bool = False,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
+        )
+        if deform_groups < 1 or in_channels % deform_groups:
+            raise ValueError(
+                f"deform_groups must divide in_channels={in_channels}, got {deform_groups}"
+            )
+        self.modulated = modulated
+        values = 3 if modulated else 2  # for each tap: y, x and perhaps a weight
+        taps = deform_groups * kernel_size**2
+        self.conv_offset = nn.Conv2d(
+            in_channels, values * taps, kernel_size, stride, padding, dilation
+        )
+        nn.init.zeros_(self.conv_offset.weight)
+        nn.init.zeros_(self.conv_offset.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        offset = self.conv_offset(x)  # (N, 2·taps or 3·taps, H', W')
+        if not self.modulated:
+            return super().forward(x, offset)
+        y, x_, mask = offset.chunk(3, dim=1)
+        return super().forward(x, torch.cat([y, x_], dim=1), mask.sigmoid())
+
+
 def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
     """Bilinear resampling: (N, C, H, W) → (N, C, *size).
 
@@ -182,23 +294,3 @@ def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tenso
             aligns the images' outer edges, as image libraries do.
     """
     return F.interpolate(x, size=list(size), mode="bilinear", align_corners=align_corners)
-
-
-def kaiming_init(module: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_in") -> None:
-    """Draw every convolution's weights by He's rule for ReLU; BatchNorm starts as the identity.
-
-    Args:
-        module: changed in place, with all that it holds.
-        mode: "fan_in" keeps the variance of activations, "fan_out" that of gradients.
-    Source: He et al. 2015 (arXiv 1502.01852).
-    """
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode=mode, nonlinearity="relu")
-        elif isinstance(part, nn.BatchNorm2d):
-            nn.init.ones_(part.weight)
-            nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, std=0.01)
-        if isinstance(part, (nn.Conv2d, nn.Linear)) and part.bias is not None:
-            nn.init.zeros_(part.bias)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seglib.backbones.common import Backbone, check_output_stride, pick
-from seglib.layers import ConvBNReLU, fixed_padding, kaiming_init, make_divisible
+from seglib.initialization import kaiming_init
+from seglib.layers import ConvBNReLU, fixed_padding, make_divisible
 
 # Table 2 of the paper, without the first and the last convolution.
 SETTINGS = (

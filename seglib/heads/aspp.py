@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seglib.layers import ConvNormAct, SeparableConv2d, kaiming_init
+from seglib.initialization import kaiming_init
+from seglib.layers import ConvNormAct, SeparableConv2d
 
 
 class ImagePooling(nn.Sequential):

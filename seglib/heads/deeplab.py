@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from seglib.heads.aspp import ASPP, to_separable
-from seglib.layers import ConvNormAct, kaiming_init, resize
+from seglib.initialization import kaiming_init
+from seglib.layers import ConvNormAct, resize
 
 
 class DeepLabV3Head(nn.Module):
