@@ -175,7 +175,8 @@ class HardSigmoid(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x + 3) / 6
+        # torch's own rounds the slope 1/6 to single precision, in double gradients too.
+        return F.hardsigmoid(x)
 
 
 class HardSwish(nn.Module):
@@ -232,7 +233,7 @@ class SqueezeExcite(nn.Module):
         return x * weight
 
 
-class DeformableConv2d(DeformConv2d):
+class DeformableConv2d(DeformConv2d):  # type: ignore[misc]
     """A convolution that learns where to look: (N, C_in, H, W) → (N, C_out, H', W').
 
     A dense convolution, `conv_offset`, tells for every output pixel how far each tap moves; it
