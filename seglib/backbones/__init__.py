@@ -7,8 +7,12 @@ from torch import nn
 from seglib.backbones.common import Backbone, reject_foreign_options
 from seglib.backbones.mobilenetv2 import MobileNetV2, MobileNetV2Classifier
 
-BACKBONES: dict[str, type[Backbone]] = {"mobilenetv2": MobileNetV2}
-CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {"mobilenetv2": MobileNetV2Classifier}
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "mobilenetv2": MobileNetV2,
+}
+CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
+    "mobilenetv2": MobileNetV2Classifier,
+}
 
 
 def build_backbone(
