@@ -1,17 +1,26 @@
 """Backbones: an image in, a list of feature maps out, high resolution first."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 
 from seglib.backbones.common import Backbone, reject_foreign_options
+from seglib.backbones.ghostnet import GhostNet, GhostNetClassifier
 from seglib.backbones.mobilenetv2 import MobileNetV2, MobileNetV2Classifier
+from seglib.backbones.mobilenetv3 import MobileNetV3, MobileNetV3Classifier
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilenetv2": MobileNetV2,
+    "mobilenetv3_large": partial(MobileNetV3, "large"),
+    "mobilenetv3_small": partial(MobileNetV3, "small"),
+    "ghostnet": GhostNet,
 }
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "mobilenetv2": MobileNetV2Classifier,
+    "mobilenetv3_large": partial(MobileNetV3Classifier, "large"),
+    "mobilenetv3_small": partial(MobileNetV3Classifier, "small"),
+    "ghostnet": GhostNetClassifier,
 }
 
 
