@@ -9,18 +9,21 @@ from seglib.backbones.common import Backbone, reject_foreign_options
 from seglib.backbones.ghostnet import GhostNet, GhostNetClassifier
 from seglib.backbones.mobilenetv2 import MobileNetV2, MobileNetV2Classifier
 from seglib.backbones.mobilenetv3 import MobileNetV3, MobileNetV3Classifier
+from seglib.backbones.xception import Xception, XceptionClassifier
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilenetv2": MobileNetV2,
     "mobilenetv3_large": partial(MobileNetV3, "large"),
     "mobilenetv3_small": partial(MobileNetV3, "small"),
     "ghostnet": GhostNet,
+    "xception": Xception,
 }
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "mobilenetv2": MobileNetV2Classifier,
     "mobilenetv3_large": partial(MobileNetV3Classifier, "large"),
     "mobilenetv3_small": partial(MobileNetV3Classifier, "small"),
     "ghostnet": GhostNetClassifier,
+    "xception": XceptionClassifier,
 }
 
 

@@ -155,6 +155,7 @@ class Xception(Backbone):
         super().__init__()
         rows, dilation = block_table(output_stride, legacy_tail)
         padding = 1 if legacy_tail else dilation
+        self.output_stride = output_stride
         self.legacy_tail = legacy_tail
         lost = 4 * (dilation - padding)  # rows, in two convolutions
         self.min_size = output_stride * lost + 7 if lost else 1
@@ -185,7 +186,7 @@ class Xception(Backbone):
     def forward(self, x: Tensor) -> list[Tensor]:
         if min(x.shape[-2:]) < self.min_size:
             raise ValueError(
-                f"legacy_tail=True at output_stride={self.strides[-1]} needs an image of at least"
+                f"legacy_tail=True at output_stride={self.output_stride} needs an image of at least"
                 f" {self.min_size}×{self.min_size} pixels, got {x.shape[-2]}×{x.shape[-1]}"
             )
         maps = []
