@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from seglib.backbones.common import Backbone, check_output_stride, pick
 from seglib.initialization import kaiming_init
 from seglib.layers import ConvNormAct, SqueezeExcite, make_divisible
 
-# Table 1 of the paper, one tuple for each `blocks.N` of the public files.
+# Table 1 of the paper, one tuple for each stage, `blocks.N` in the public files.
 SETTINGS = (
     # k, exp, c, SE, s: kernel of the depthwise convolutions, hidden and output channels, squeezed
     # channels per hidden channel (0: no squeeze-and-excite), stride
@@ -37,7 +38,7 @@ SETTINGS = (
         (5, 960, 160, 0.25, 1),
     ),
 )
-LEVELS = (2, 4, 6, 8)  # index in `blocks` of the last part at strides 4, 8, 16, 32
+LEVELS = (2, 4, 6, 8)  # index in `blocks` of the last stage at strides 4, 8, 16, 32
 
 
 class BlockRow(NamedTuple):
@@ -57,15 +58,15 @@ def block_table(output_stride: int = 32, width_mult: float = 1.0) -> list[list[B
     """Spell out `SETTINGS`, with strides past `output_stride` as dilation.
 
     A stride that is dropped doubles the dilation of what follows, so that each later kernel still
-    sees the same spacing of input pixels. The stride sits in the middle of its block: that block's
-    first half, where the stride was included, keeps the previous dilation, its second half takes
-    the new one.
+    sees the same spacing of input pixels. A stride sits in the middle of its block: where it is
+    dropped, the first half of the block (and its shortcut) keeps the previous dilation, and the
+    second Ghost module takes the new one.
 
     Args:
         output_stride: 8, 16 or 32, in input pixels per pixel of the last map.
         width_mult: factor on every channel count, > 0, rounded to multiples of 4.
     Returns:
-        A list of rows for each part of `blocks`.
+        A list of rows for each stage.
     Raises:
         ValueError: if an argument is out of its range.
     Source: Table 1 (arXiv 1911.11907), which knows no dilation.
@@ -76,27 +77,17 @@ def block_table(output_stride: int = 32, width_mult: float = 1.0) -> list[list[B
     table = []
     in_channels = make_divisible(16 * width_mult, divisor=4)
     current_stride, dilation = 2, 1  # after the stem
-    for part in SETTINGS:
+    for stage in SETTINGS:
         rows = []
-        for k, exp, c, se, s in part:
+        for k, exp, c, se, s in stage:
             stride, out_dilation = s, dilation
             if current_stride * s > output_stride:
                 stride, out_dilation = 1, dilation * s
             current_stride *= stride
             hidden_channels = make_divisible(exp * width_mult, divisor=4)
             out_channels = make_divisible(c * width_mult, divisor=4)
-            rows.append(
-                BlockRow(
-                    in_channels,
-                    hidden_channels,
-                    out_channels,
-                    dw_kernel_size=k,
-                    stride=stride,
-                    se_ratio=se,
-                    dilation=dilation,
-                    out_dilation=out_dilation,
-                )
-            )
+            channels = in_channels, hidden_channels, out_channels
+            rows.append(BlockRow(*channels, k, stride, se, dilation, out_dilation))
             in_channels, dilation = out_channels, out_dilation
         table.append(rows)
     return table
@@ -112,7 +103,7 @@ class GhostModule(nn.Module):
     Args:
         in_channels, out_channels: channels, ≥ 1.
         kernel_size, stride: of the primary convolution; `kernel_size` odd.
-        ratio: channels per primary channel, ≥ 2.
+        ratio: channels per primary channel, a whole number ≥ 2.
         dw_kernel_size: of the depthwise convolution, odd.
         relu: ends both convolutions in ReLU; False leaves the module linear.
         dilation: of both convolutions, ≥ 1.
@@ -133,28 +124,17 @@ class GhostModule(nn.Module):
         dilation: int = 1,
     ) -> None:
         super().__init__()
-        if ratio < 2:
-            raise ValueError(f"ratio must be >= 2, got {ratio}")
+        if ratio < 2 or ratio != int(ratio):
+            raise ValueError(f"ratio must be a whole number >= 2, got {ratio}")
         if dw_kernel_size % 2 == 0:
             raise ValueError(f"dw_kernel_size must be odd, got {dw_kernel_size}")
         self.out_channels = out_channels
         primary_channels = math.ceil(out_channels / ratio)
-        activation_layer = nn.ReLU if relu else None
-        self.primary_conv = ConvNormAct(
-            in_channels,
-            primary_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            dilation=dilation,
-            activation_layer=activation_layer,
-        )
-        self.cheap_operation = ConvNormAct(
-            primary_channels,
-            primary_channels * (ratio - 1),
-            kernel_size=dw_kernel_size,
-            dilation=dilation,
-            groups=primary_channels,
-            activation_layer=activation_layer,
+        cheap_channels = primary_channels * (ratio - 1)
+        conv = partial(ConvNormAct, activation_layer=nn.ReLU if relu else None, dilation=dilation)
+        self.primary_conv = conv(in_channels, primary_channels, kernel_size, stride)
+        self.cheap_operation = conv(
+            primary_channels, cheap_channels, dw_kernel_size, groups=primary_channels
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -205,18 +185,15 @@ class GhostBottleneck(nn.Module):
         out_dilation = dilation if out_dilation is None else out_dilation
         reduces = stride > 1 or out_dilation != dilation
 
+        linear = partial(ConvNormAct, activation_layer=None)
+        geometry = dw_kernel_size, stride, dilation
+
         self.ghost1 = GhostModule(in_channels, hidden_channels, dilation=dilation)
         self.conv_dw: nn.Module = nn.Identity()
         self.bn_dw: nn.Module = nn.Identity()
         if reduces:
-            self.conv_dw, self.bn_dw = ConvNormAct(
-                hidden_channels,
-                hidden_channels,
-                kernel_size=dw_kernel_size,
-                stride=stride,
-                dilation=dilation,
-                groups=hidden_channels,
-                activation_layer=None,
+            self.conv_dw, self.bn_dw = linear(
+                hidden_channels, hidden_channels, *geometry, groups=hidden_channels
             )
         self.se: nn.Module = nn.Identity()
         if se_ratio > 0:
@@ -226,16 +203,8 @@ class GhostBottleneck(nn.Module):
         self.shortcut = nn.Sequential()
         if reduces or in_channels != out_channels:
             self.shortcut = nn.Sequential(
-                *ConvNormAct(
-                    in_channels,
-                    in_channels,
-                    kernel_size=dw_kernel_size,
-                    stride=stride,
-                    dilation=dilation,
-                    groups=in_channels,
-                    activation_layer=None,
-                ),
-                *ConvNormAct(in_channels, out_channels, kernel_size=1, activation_layer=None),
+                *linear(in_channels, in_channels, *geometry, groups=in_channels),
+                *linear(in_channels, out_channels, kernel_size=1),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -278,17 +247,17 @@ class GhostNet(Backbone):
         self.blocks = nn.Sequential(
             *(nn.Sequential(*(GhostBottleneck(*row) for row in rows)) for rows in table)
         )
-        self.out_parts = [LEVELS[i] for i in pick("out_indices", out_indices, len(LEVELS))]
-        self.channels = [table[i][-1].out_channels for i in self.out_parts]
-        self.strides = [min(4 * 2 ** LEVELS.index(i), output_stride) for i in self.out_parts]
+        self.out_stages = [LEVELS[i] for i in pick("out_indices", out_indices, len(LEVELS))]
+        self.channels = [table[i][-1].out_channels for i in self.out_stages]
+        self.strides = [min(4 * 2 ** LEVELS.index(i), output_stride) for i in self.out_stages]
         kaiming_init(self, mode="fan_out")
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.act1(self.bn1(self.conv_stem(x)))  # (N, 16, H/2, W/2)
         maps = []
-        for i, part in enumerate(self.blocks):
-            x = part(x)
-            if i in self.out_parts:
+        for i, stage in enumerate(self.blocks):
+            x = stage(x)
+            if i in self.out_stages:
                 maps.append(x)  # (N, channels, H/stride, W/stride)
         return maps
 

@@ -108,19 +108,9 @@ def block_table(
         current_stride *= stride
         hidden_channels = make_divisible(exp * width_mult)
         out_channels = make_divisible(c * width_mult)
-        rows.append(
-            BlockRow(
-                in_channels,
-                hidden_channels,
-                out_channels,
-                kernel_size=k,
-                stride=stride,
-                dilation=block_dilation,
-                use_se=se,
-                activation_layer=ACTIVATIONS[nl],
-                shortcut=s == 1,
-            )
-        )
+        channels = in_channels, hidden_channels, out_channels
+        row = BlockRow(*channels, k, stride, block_dilation, se, ACTIVATIONS[nl], shortcut=s == 1)
+        rows.append(row)
         in_channels = out_channels
     return rows
 
@@ -169,16 +159,8 @@ class InvertedResidual(nn.Module):
         layers: list[nn.Module] = []
         if hidden_channels != in_channels:
             layers.append(conv(in_channels, hidden_channels, kernel_size=1))
-        layers.append(
-            conv(
-                hidden_channels,
-                hidden_channels,
-                kernel_size=kernel_size,
-                stride=stride,
-                dilation=dilation,
-                groups=hidden_channels,
-            )
-        )
+        geometry = kernel_size, stride, dilation
+        layers.append(conv(hidden_channels, hidden_channels, *geometry, groups=hidden_channels))
         if use_se:
             layers.append(SqueezeExcite(hidden_channels))
         layers.append(project(hidden_channels, out_channels, kernel_size=1))
@@ -273,7 +255,7 @@ class MobileNetV3Classifier(nn.Module):
         num_classes: classes, ≥ 1.
         width_mult, norm_eps: as in `MobileNetV3`.
     Source: Tables 1 and 2 (arXiv 1905.02244): at 224×224 "large" has 5.4 M parameters and 219 M
-        multiply-adds, "small" 2.5 M and 56 M (Tables 3 and 4).
+        multiply-adds, "small" 2.5 M and 56 M (Table 3).
     """
 
     def __init__(
