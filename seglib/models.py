@@ -1,15 +1,16 @@
 """Whole segmentation networks: a backbone, a head, and logits at the image's size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from seglib.backbones import BACKBONES, build_backbone
-from seglib.backbones.common import Backbone, reject_foreign_options
+from seglib.backbones.common import Backbone, options_of, reject_foreign_options
 from seglib.heads import DeepLabV3Head, DeepLabV3PlusHead
 from seglib.layers import resize
-from seglib.weights import load_published, load_weights
+from seglib.published import download
+from seglib.weights import load_weights
 
 HEADS: dict[str, type[nn.Module]] = {
     "deeplabv3": DeepLabV3Head,
@@ -17,8 +18,9 @@ HEADS: dict[str, type[nn.Module]] = {
 }
 ALIASES = {"mobilenet": "mobilenetv2"}
 # DeepLabV3 §4.1: the rates double with the map's resolution, so that they span the same part of
-# the image.
-ASPP_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
+# the image; HRNet's maps, at stride 4, keep those of stride 8.
+ASPP_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36), 4: (12, 24, 36)}
+LOW_LEVEL_STRIDE = 4  # of the map that sharpens DeepLabV3+'s logits
 
 
 class SegmentationModel(nn.Module):
@@ -26,6 +28,7 @@ class SegmentationModel(nn.Module):
 
     Args:
         backbone, head: parts that fit together, as `build_model` makes them.
+        levels: which of the backbone's maps the head takes, by index; default all.
         align_corners: how the head's logits are enlarged to the image, see `resize`.
         config: the arguments of `build_model` that make this network again; kept in saved files.
     """
@@ -34,24 +37,56 @@ class SegmentationModel(nn.Module):
         self,
         backbone: Backbone,
         head: nn.Module,
+        levels: Sequence[int] | None = None,
         align_corners: bool = False,
         config: Mapping[str, object] = {},
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.levels = list(range(len(backbone.channels)) if levels is None else levels)
         self.align_corners = align_corners
         self.config = dict(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.backbone(x)  # maps at strides 4 … output_stride
-        logits = self.head(features)  # (N, num_classes, H/4, W/4), or /output_stride
+        in_channels = self.config.get("in_channels", x.shape[1] if x.ndim == 4 else None)
+        if x.ndim != 4 or x.shape[1] != in_channels:
+            raise ValueError(f"x must be (N, {in_channels or 'C'}, H, W), got {tuple(x.shape)}")
+        maps = self.backbone(x)  # at strides 4 … output_stride
+        logits = self.head(
+            [maps[i] for i in self.levels]
+        )  # (N, num_classes, H/4, W/4), or /output_stride
         return resize(logits, x.shape[-2:], self.align_corners)  # (N, num_classes, H, W)
 
 
 def available_models() -> list[str]:
     """Every name that `build_model` takes, `<head>_<backbone>`, without the aliases."""
-    return [f"{head}_{backbone}" for head in HEADS for backbone in BACKBONES]
+    return [
+        f"{head}_{backbone}"
+        for head in HEADS
+        for backbone in BACKBONES
+        if not (head == "fpn" and backbone.startswith("hrnet"))  # it has no pyramid of sizes
+    ]
+
+
+def choose_levels(head_name: str, strides: Sequence[int]) -> list[int]:
+    """The maps that a head takes, by index: DeepLabV3 the last, DeepLabV3+ also one at stride 4.
+
+    Raises:
+        ValueError: if DeepLabV3+ finds no map at stride 4 above the last.
+    """
+    last = len(strides) - 1
+    if head_name == "deeplabv3":
+        return [last]
+    if head_name == "fpn":
+        return list(range(len(strides)))
+    low_level = [i for i in range(last) if strides[i] == LOW_LEVEL_STRIDE]
+    if not low_level:
+        raise ValueError(
+            f"deeplabv3plus needs a map at stride {LOW_LEVEL_STRIDE} and a later one; with"
+            f" backbone_options the strides are {list(strides)}"
+        )
+    return [low_level[-1], last]
 
 
 def build_model(
@@ -84,6 +119,11 @@ def build_model(
     """
     head_name, _, backbone_name = name.partition("_")
     backbone_name = ALIASES.get(backbone_name, backbone_name)
+    if head_name == "fpn" and backbone_name.startswith("hrnet"):
+        raise ValueError(
+            f"name={name!r}: FPN joins maps of several sizes, and HRNet's all have one; use"
+            f" deeplabv3_{backbone_name} or deeplabv3plus_{backbone_name}"
+        )
     if f"{head_name}_{backbone_name}" not in available_models():
         raise ValueError(f"name must be one of {', '.join(available_models())}; got {name!r}")
     for argument, value in (("num_classes", num_classes), ("in_channels", in_channels)):
@@ -101,15 +141,18 @@ def build_model(
         in_channels=in_channels,
         **backbone_options,  # type: ignore[arg-type]
     )
-    options = {"aspp_rates": ASPP_RATES[output_stride], **head_options}
-    if options["aspp_rates"] is None:
-        options["aspp_rates"] = ASPP_RATES[output_stride]
-    align_corners = bool(options.pop("align_corners", False))
-    if head_name == "deeplabv3plus":
-        options["align_corners"] = align_corners
+    levels = choose_levels(head_name, backbone.strides)
     head_class = HEADS[head_name]
+    options = dict(head_options)
+    align_corners = bool(options.pop("align_corners", False))
+    if "align_corners" in options_of(head_class):
+        options["align_corners"] = align_corners
+    if "aspp_rates" in options_of(head_class) and options.get("aspp_rates") is None:
+        if backbone.strides[-1] not in ASPP_RATES:
+            raise ValueError(f"give head_options['aspp_rates'] at stride {backbone.strides[-1]}")
+        options["aspp_rates"] = ASPP_RATES[backbone.strides[-1]]
     reject_foreign_options(f"head {head_name}", head_class, options)
-    head = head_class(backbone.channels, num_classes, **options)
+    head = head_class([backbone.channels[i] for i in levels], num_classes, **options)
 
     config = {
         "name": f"{head_name}_{backbone_name}",
@@ -119,9 +162,9 @@ def build_model(
         "backbone_options": dict(backbone_options),
         "head_options": dict(head_options),
     }
-    model = SegmentationModel(backbone, head, align_corners, config)
+    model = SegmentationModel(backbone, head, levels, align_corners, config)
     if isinstance(weights, str) and weights == "imagenet":
-        load_published(model.backbone, backbone_name)
+        load_weights(backbone, download(backbone_name), origin="torchvision")
     elif weights is not None:
         load_weights(model, weights)
     return model

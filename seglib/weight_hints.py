@@ -1,45 +1,131 @@
-"""Which options of `build_model` would make weights fit that don't."""
+"""Why weights don't fit a model, and the options of `build_model` under which they would."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from seglib.backbones import BACKBONES, build_backbone
+
+# Options that change what a network computes, but no tensor's name or shape, with their defaults.
+BACKBONE_DEFAULTS: dict[str, object] = {
+    "legacy_padding": False,
+    "legacy_tail": False,
+    "legacy_dilation": False,
+    "norm_eps": 1e-3,
+    "multi_grid": None,
+    "style": "pytorch",
+}
+HEAD_DEFAULTS: dict[str, object] = {"align_corners": False, "aspp_rates": None}
+
+
+def check_silent_options(
+    model: nn.Module,
+    origin: str,
+    options: Mapping[str, object],
+    config: Mapping[str, object],
+) -> None:
+    """Refuse weights trained with another value of an option that no tensor shows.
+
+    Args:
+        model: into which the weights shall go.
+        origin: whose weights they are.
+        options: option → value, known of that origin; those that the model lacks are skipped.
+        config: arguments of `build_model` kept with the weights, or empty.
+    Raises:
+        ValueError: for the first option that differs; the message holds the remedy.
+    """
+    trained = dict(options)
+    for argument, defaults in (
+        ("backbone_options", BACKBONE_DEFAULTS),
+        ("head_options", HEAD_DEFAULTS),
+    ):
+        kept = config.get(argument)
+        if isinstance(kept, Mapping):
+            trained |= {option: kept.get(option, value) for option, value in defaults.items()}
+    for option, value in trained.items():
+        value = tuple(value) if isinstance(value, list) else value
+        if option == "aspp_rates" and value is None:
+            continue  # they follow output_stride, which may differ from training's
+        for owner in (model, getattr(model, "backbone", model), getattr(model, "head", model)):
+            if hasattr(owner, option) and getattr(owner, option) != value:
+                argument = "backbone_options" if option in BACKBONE_DEFAULTS else "head_options"
+                raise ValueError(
+                    f"weights of origin {origin} were trained with {option}={value!r}, not"
+                    f" {getattr(owner, option)!r}, which changes what they compute; build the model"
+                    f" with {argument}={{{option!r}: {value!r}}}"
+                )
 
 
 def fitting_options(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     """The options of `build_model` under which the model would have the shapes of `given`."""
+    hints = [*_backbone_hints(given, own), *_head_hints(given, own)]
+    return f". Build the model with {', '.join(hints)}" if hints else ""
+
+
+def _size(state: Mapping[str, Tensor], name: str, axis: int) -> int | None:
+    return state[name].shape[axis] if name in state and state[name].ndim > axis else None
+
+
+def _backbone_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
+    prefix = "backbone." if any(name.startswith("backbone.") for name in own) else ""
+    stems = ("features.0.0.weight", "conv1.weight", "conv_stem.weight")
+    for name in (prefix + stem for stem in stems):
+        channels = _size(given, name, 1)
+        if channels is not None and name in own and channels != _size(own, name, 1):
+            yield f"in_channels={channels}"
+    width = f"{prefix}features.17.conv.2.weight"
+    if _size(given, width, 0) not in (None, _size(own, width, 0)):
+        yield f"backbone_options={{'width_mult': {given[width].shape[0] / 320:g}}}"
+    last = "head.aspp.convs.0.0.weight"
+    if _size(given, last, 1) != _size(own, last, 1):
+        for number, channels in ((16, 960), (12, 576)):  # MobileNetV3's last convolution
+            if f"{prefix}features.{number}.0.weight" in given and _size(given, last, 1) == channels:
+                yield f"backbone_options={{'out_blocks': ({number},)}}"
+                return
+
+    # Is it another network? Its backbone has the names of given, and model's has not.
+    part = {n.removeprefix(prefix): t.shape for n, t in given.items() if n.startswith(prefix)}
+    names = {name for name in part if not name.startswith(("head.", "num_batches"))}
+    mine = {name.removeprefix(prefix) for name in own}
+    if not names or names <= mine:
+        return
+    for name in BACKBONES:
+        with torch.device("meta"):
+            state = build_backbone(name).state_dict()
+        convs = [n for n in state if state[n].ndim == 4]
+        if names >= state.keys() and all(part[n][0] == state[n].shape[0] for n in convs):
+            yield f"the backbone {name}"
+
+
+def _head_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
+    if not any(name.startswith("head.") for name in given):
+        return
 
     def convs(state: Mapping[str, Tensor]) -> list[str]:
         return [n for n, t in state.items() if n.startswith("head.classifier.") and t.ndim == 4]
 
-    def size(state: Mapping[str, Tensor], name: str, axis: int) -> int | None:
-        return state[name].shape[axis] if name in state and state[name].ndim > axis else None
+    def separable(state: Mapping[str, Tensor]) -> bool:
+        return any(n.startswith("head.") and "pointwise" in n for n in state)
 
-    hints = []
-    prefix = "backbone." if any(name.startswith("backbone.") for name in own) else ""
-    has_head = any(name.startswith("head.") for name in given)
-    if has_head and ("head.project.0.weight" in given) != ("head.project.0.weight" in own):
-        wanted = "deeplabv3plus" if "head.project.0.weight" in given else "deeplabv3"
-        hints.append(f"the head {wanted}")
-    elif has_head and any("pointwise" in n for n in given) != any("pointwise" in n for n in own):
-        hints.append(f"head_options={{'separable': {any('pointwise' in n for n in given)}}}")
-    elif has_head and len(convs(given)) != len(convs(own)):
-        hints.append(f"head_options={{'decoder_convs': {len(convs(given)) - 1}}}")
-    elif (
-        has_head
-        and convs(given)
-        and size(given, convs(given)[-1], 0) != size(own, convs(own)[-1], 0)
-    ):
+    def kind(state: Mapping[str, Tensor]) -> str:
+        if any(name.startswith("head.fpn.") for name in state):
+            return "fpn"
+        return "deeplabv3plus" if "head.project.0.weight" in state else "deeplabv3"
+
+    if kind(given) != kind(own):
+        yield f"the head {kind(given)}"
+    elif separable(given) != separable(own):
+        yield f"head_options={{'separable': {separable(given)}}}"
+    elif len(convs(given)) != len(convs(own)):
+        yield f"head_options={{'decoder_convs': {len(convs(given)) - 1}}}"
+    elif convs(given) and _size(given, convs(given)[-1], 0) != _size(own, convs(own)[-1], 0):
         last = convs(own)[-1].removesuffix(".weight")
-        hints.append(f"num_classes={size(given, convs(given)[-1], 0)} or exclude=('{last}',)")
-    for name, axis, option in (
-        (f"{prefix}features.0.0.weight", 1, "in_channels={}"),
-        ("head.aspp.convs.0.0.weight", 0, "head_options={{'aspp_channels': {}}}"),
-        ("head.project.0.weight", 0, "head_options={{'low_level_channels': {}}}"),
+        yield f"num_classes={_size(given, convs(given)[-1], 0)} or exclude=('{last}',)"
+    for name, option in (
+        ("head.aspp.convs.0.0.weight", "aspp_channels"),
+        ("head.project.0.weight", "low_level_channels"),
     ):
-        there = size(given, name, axis)
-        if there is not None and name in own and there != size(own, name, axis):
-            hints.append(option.format(there))
-    width = f"{prefix}features.17.conv.2.weight"
-    if size(given, width, 0) not in (None, size(own, width, 0)):
-        hints.append(f"backbone_options={{'width_mult': {given[width].shape[0] / 320:g}}}")
-    return f". Build the model with {', '.join(hints)}" if hints else ""
+        there = _size(given, name, 0)
+        if there is not None and name in own and there != _size(own, name, 0):
+            yield f"head_options={{'{option}': {there}}}"

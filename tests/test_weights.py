@@ -15,11 +15,19 @@ from seglib.backbones import build_backbone, classifier
 from seglib.models import SegmentationModel
 from seglib.weights import read_config
 
-# Outputs of VainF's DeepLabV3Plus-Pytorch (deeplabv3_mobilenet and deeplabv3plus_mobilenet, 4
-# classes, output stride 8 and 16, dropout off) in double precision, each eighth pixel of each
-# eighth row. Weights: support.random_state over its state_dict's names and shapes (kept beside),
-# seed 7. Input: default_rng(1).standard_normal((2, 3, 65, 97)). Eval mode first, then train mode.
-REFERENCE = np.load(Path(__file__).parent / "data" / "vainf_mobilenetv2.npz")
+# Outputs of two public projects' code, 4 classes, dropout off, in double precision:
+# - VainF's DeepLabV3Plus-Pytorch: the twelve functions of network/modeling.py, by name, at output
+#   stride 8 and 16 (HRNet: 4, its only one);
+# - DeepLabv3_plus of an early revision of jfzhang95's pytorch-deeplab-xception, output stride 16,
+#   with torch's BatchNorm2d as its BatchNorm.
+# Weights: support.random_state over the state_dict's names and shapes (kept beside), seed 7. Input
+# x: default_rng(1).standard_normal((2, 3, H, W)). Kept: logits in eval mode and in train mode, and
+# the gradient of their squares' sum with respect to x in train mode, at each eighth pixel of each
+# eighth row (Xception: sixteenth).
+REFERENCE = np.load(Path(__file__).parent / "data" / "deeplab.npz")
+ENTRIES = [name.rpartition("/")[0] for name in REFERENCE if name.endswith("/eval")]
+SIZES = {"xception": (161, 193), "hrnetv2_32": (64, 96), "hrnetv2_48": (64, 96)}
+LEGACY = {"mobilenet": {"legacy_padding": True}, "xception": {"legacy_tail": True}}
 SMALL = {"backbone_options": {"width_mult": 0.35}, "head_options": {"aspp_channels": 16}}
 
 
@@ -27,33 +35,62 @@ def small(name: str = "deeplabv3plus_mobilenetv2", **options: object) -> Segment
     return build_model(name, **{"num_classes": 3, **SMALL, **options})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("head", ["deeplabv3", "deeplabv3plus"])
-@pytest.mark.parametrize("output_stride", [8, 16])
-def test_vainf_gives_its_outputs(head: str, output_stride: int) -> None:
-    model = build_model(
-        f"{head}_mobilenet",
-        num_classes=4,
-        output_stride=output_stride,
-        backbone_options={"legacy_padding": True},
-    ).double()
-    state = random_state(stored_shapes(str(REFERENCE[f"{head}/names"])), seed=7)
-    report = load_weights(model, {"model_state": state})
-    assert (report.origin, report.kept, report.unused) == ("vainf", (), ())
+def reference_state(name: str) -> dict[str, Tensor]:
+    return random_state(stored_shapes(str(REFERENCE[f"{name}/names"])), seed=7)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_public_code_and_its_weights_give_the_same(entry: str) -> None:
+    name, _, output_stride = entry.rpartition("/")
+    backbone = name.partition("_")[2]
+    if name == "jfzhang95":
+        origin, arguments = (
+            "jfzhang95",
+            {
+                "name": "deeplabv3plus_resnet101",
+                "output_stride": 16,
+                "backbone_options": {"multi_grid": (1, 2, 4)},
+                "head_options": {"decoder_convs": 2, "align_corners": True},
+            },
+        )
+    else:
+        origin, arguments = (
+            "vainf",
+            {
+                "name": name,
+                "output_stride": max(int(output_stride), 8),
+                "backbone_options": LEGACY.get(backbone, {}),
+            },
+        )
+    model = build_model(num_classes=4, **arguments).double()  # type: ignore[arg-type]
+    report = load_weights(model, {"model_state": reference_state(name)})
+    assert (report.origin, report.kept, report.unused) == (origin, (), ())
     without_dropout(model)
-    x = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 3, 65, 97)))
-    with torch.no_grad():
-        for mode in ("eval", "train"):
-            out = model.train(mode == "train")(x)[:, :, ::8, ::8]
-            expected = torch.from_numpy(REFERENCE[f"{head}/{output_stride}/{mode}"])
-            assert relative(out, expected) < 1e-9
+    size, step = SIZES.get(backbone, (65, 97)), 16 if backbone == "xception" else 8
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 3, *size)))
+    x.requires_grad_()
+    for mode in ("eval", "train"):
+        out = model.train(mode == "train")(x)
+        expected = torch.from_numpy(REFERENCE[f"{entry}/{mode}"])
+        assert relative(out[:, :, ::step, ::step], expected) < 1e-9
+    out.square().sum().backward()
+    expected = torch.from_numpy(REFERENCE[f"{entry}/gradient"])
+    assert relative(x.grad[:, :, ::step, ::step], expected) < 1e-9
 
 
-def test_vainf_needs_legacy_padding() -> None:
-    model = build_model("deeplabv3_mobilenetv2", num_classes=4)
-    state = random_state(stored_shapes(str(REFERENCE["deeplabv3/names"])), seed=7)
+@pytest.mark.parametrize(
+    ("name", "model_name", "remedy"),
+    [
+        ("deeplabv3_mobilenet", "deeplabv3_mobilenetv2", "{'legacy_padding': True}"),
+        ("deeplabv3_xception", "deeplabv3_xception", "{'legacy_tail': True}"),
+        ("jfzhang95", "deeplabv3plus_resnet101", "'align_corners': True"),
+    ],
+)
+def test_silent_options_are_named(name: str, model_name: str, remedy: str) -> None:
+    model = build_model(model_name, num_classes=4)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(ValueError, match="'legacy_padding': True"):
-        load_weights(model, state)
+    with pytest.raises(ValueError, match=remedy):
+        load_weights(model, reference_state(name))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 

@@ -38,14 +38,17 @@ def pick(name: str, indices: Sequence[int] | None, count: int) -> list[int]:
     return chosen
 
 
+def options_of(constructor: Callable[..., object]) -> list[str]:
+    """Its keyword-only arguments: what a user may pass as an option."""
+    parameters = inspect.signature(constructor).parameters.values()
+    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
 def reject_foreign_options(
     owner: str, constructor: Callable[..., object], options: Iterable[str]
 ) -> None:
-    """Raise ValueError for the first of `options` that is no keyword-only argument of
-    `constructor`.
-    """
-    parameters = inspect.signature(constructor).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    """Raise ValueError for the first of `options` that is none of `options_of(constructor)`."""
+    known = options_of(constructor)
     for option in options:
         if option not in known:
             raise ValueError(f"{option!r} is no option of {owner}, which takes {', '.join(known)}")
