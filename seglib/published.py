@@ -1,5 +1,6 @@
 """Published ImageNet weights of the backbones, by name."""
 
+import http.client
 import pickle
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def download(name: str) -> dict[str, Tensor]:
     url = PUBLISHED[name]
     try:
         return dict(torch.hub.load_state_dict_from_url(url, check_hash=True, weights_only=True))
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise ValueError(
             f"weights='imagenet' could not be downloaded ({error}); get {url} where there is a"
             " network and give its path as weights"
