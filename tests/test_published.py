@@ -112,7 +112,7 @@ def test_offline_says_how_to_do_without(
         build_model("deeplabv3_mobilenetv2", weights="imagenet")
     server.shutdown()
     server.server_close()
-    with pytest.raises(ValueError, match="could not be downloaded .*refused") as error:
+    with pytest.raises(ValueError, match=r"could not be downloaded .*refused") as error:
         build_model("deeplabv3_mobilenetv2", weights="imagenet")
     assert PUBLISHED["mobilenetv2"] in str(error.value)
     assert "\n" not in str(error.value)
