@@ -266,9 +266,9 @@ class MobileNetV3Classifier(nn.Module):
         norm_eps: float = 0.001,
     ) -> None:
         super().__init__()
-        last_block = len(SETTINGS[variant]) + 1
+        last_conv = len(block_table(variant, width_mult=width_mult)) + 1
         backbone = MobileNetV3(
-            variant, out_blocks=[last_block], width_mult=width_mult, norm_eps=norm_eps
+            variant, out_blocks=[last_conv], width_mult=width_mult, norm_eps=norm_eps
         )
         hidden_features = make_divisible(LAST_CHANNELS[variant] * width_mult)
         self.features = backbone.features
