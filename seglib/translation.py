@@ -19,6 +19,7 @@ class Dialect(NamedTuple):
         rules: from its names to ours.
         options: with which the networks were trained and which no name or shape shows.
         prepare: what no rule about single names can do, before the rules.
+        adopted: options of a built model to set, where it has them.
     """
 
     origins: tuple[str, ...]
@@ -26,6 +27,7 @@ class Dialect(NamedTuple):
     rules: Rules = ()
     options: Mapping[str, object] = {}
     prepare: Callable[[State], State] | None = None
+    adopted: Mapping[str, object] = {}
 
     def translate(self, state: State) -> State:
         """The same tensors under our names."""

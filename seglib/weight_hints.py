@@ -12,6 +12,7 @@ BACKBONE_DEFAULTS: dict[str, object] = {
     "legacy_padding": False,
     "legacy_tail": False,
     "legacy_dilation": False,
+    "legacy_stem": False,
     "norm_eps": 1e-3,
     "multi_grid": None,
     "style": "pytorch",
@@ -47,7 +48,7 @@ def check_silent_options(
         value = tuple(value) if isinstance(value, list) else value
         if option == "aspp_rates" and value is None:
             continue  # they follow output_stride, which may differ from training's
-        for owner in (model, getattr(model, "backbone", model), getattr(model, "head", model)):
+        for owner in _owners(model):
             if hasattr(owner, option) and getattr(owner, option) != value:
                 argument = "backbone_options" if option in BACKBONE_DEFAULTS else "head_options"
                 raise ValueError(
@@ -55,6 +56,23 @@ def check_silent_options(
                     f" {getattr(owner, option)!r}, which changes what they compute; build the model"
                     f" with {argument}={{{option!r}: {value!r}}}"
                 )
+
+
+def adopt_options(model: nn.Module, options: Mapping[str, object]) -> None:
+    """Set options that no layer depends on, in the backbone and in the arguments kept to rebuild
+    it.
+    """
+    backbone = getattr(model, "backbone", model)
+    config = getattr(model, "config", {})
+    for option, value in options.items():
+        if hasattr(backbone, option):
+            setattr(backbone, option, value)
+            if "backbone_options" in config:
+                config["backbone_options"] = {**config["backbone_options"], option: value}
+
+
+def _owners(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    return model, getattr(model, "backbone", model), getattr(model, "head", model)
 
 
 def fitting_options(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seglib.files import atomic_path, read_metadata, read_tensors
 from seglib.translation import State, find_dialect
-from seglib.weight_hints import check_silent_options, fitting_options
+from seglib.weight_hints import adopt_options, check_silent_options, fitting_options
 
 WRAPPINGS = ("model_state", "state_dict", "model")  # keys under which projects keep the state_dict
 # Beginnings of names that segmentation does without, where the model has none of that name: the
@@ -52,7 +52,8 @@ def load_weights(
 ) -> LoadReport:
     """Copy weights into `model`, so that it computes what the code they come from computed.
 
-    Everything is checked before anything is changed. The model keeps its dtype and device.
+    Everything is checked before anything is changed. The model keeps its dtype and device. VainF's
+    HRNet leaves out a ReLU of the stem: its weights set `legacy_stem`, which no layer depends on.
 
     Args:
         model: a segmentation model, a backbone, or the network of `backbones.classifier`.
@@ -103,6 +104,7 @@ def load_weights(
             f"{source} ({origin}) does not fit: {'; '.join(problems[:4])}{more}{remedy}"
         )
     model.load_state_dict({**own, **given})
+    adopt_options(model, dialect.adopted)
     kept = tuple(name for name in own if name not in given)
     return LoadReport(origin, tuple(given), kept, tuple(unused))
 
