@@ -9,6 +9,7 @@ from seglib.backbones.common import Backbone, reject_foreign_options
 from seglib.backbones.ghostnet import GhostNet, GhostNetClassifier
 from seglib.backbones.mobilenetv2 import MobileNetV2, MobileNetV2Classifier
 from seglib.backbones.mobilenetv3 import MobileNetV3, MobileNetV3Classifier
+from seglib.backbones.resnet import RESNETS, ResNet, ResNetClassifier
 from seglib.backbones.xception import Xception, XceptionClassifier
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
@@ -16,6 +17,10 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilenetv3_large": partial(MobileNetV3, "large"),
     "mobilenetv3_small": partial(MobileNetV3, "small"),
     "ghostnet": GhostNet,
+    **{
+        name: partial(ResNet, depth, groups=groups, width_per_group=width)
+        for name, (depth, groups, width) in RESNETS.items()
+    },
     "xception": Xception,
 }
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
@@ -23,6 +28,10 @@ CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "mobilenetv3_large": partial(MobileNetV3Classifier, "large"),
     "mobilenetv3_small": partial(MobileNetV3Classifier, "small"),
     "ghostnet": GhostNetClassifier,
+    **{
+        name: partial(ResNetClassifier, depth, groups=groups, width_per_group=width)
+        for name, (depth, groups, width) in RESNETS.items()
+    },
     "xception": XceptionClassifier,
 }
 
