@@ -7,6 +7,7 @@ from torch import nn
 
 from seglib.backbones.common import Backbone, reject_foreign_options
 from seglib.backbones.ghostnet import GhostNet, GhostNetClassifier
+from seglib.backbones.hrnet import HRNet, HRNetClassifier
 from seglib.backbones.mobilenetv2 import MobileNetV2, MobileNetV2Classifier
 from seglib.backbones.mobilenetv3 import MobileNetV3, MobileNetV3Classifier
 from seglib.backbones.resnet import RESNETS, ResNet, ResNetClassifier
@@ -22,6 +23,8 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
         for name, (depth, groups, width) in RESNETS.items()
     },
     "xception": Xception,
+    "hrnetv2_32": partial(HRNet, 32),
+    "hrnetv2_48": partial(HRNet, 48),
 }
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "mobilenetv2": MobileNetV2Classifier,
@@ -33,6 +36,8 @@ CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
         for name, (depth, groups, width) in RESNETS.items()
     },
     "xception": XceptionClassifier,
+    "hrnetv2_32": partial(HRNetClassifier, 32),
+    "hrnetv2_48": partial(HRNetClassifier, 48),
 }
 
 
