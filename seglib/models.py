@@ -125,7 +125,10 @@ def build_model(
             f" deeplabv3_{backbone_name} or deeplabv3plus_{backbone_name}"
         )
     if f"{head_name}_{backbone_name}" not in available_models():
-        raise ValueError(f"name must be one of {', '.join(available_models())}; got {name!r}")
+        raise ValueError(
+            f"name must be <head>_<backbone> with head {', '.join(HEADS)} and backbone"
+            f" {', '.join(BACKBONES)}; got {name!r}"
+        )
     for argument, value in (("num_classes", num_classes), ("in_channels", in_channels)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{argument} must be a whole number >= 1, got {value!r}")

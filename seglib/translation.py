@@ -122,6 +122,16 @@ JFZHANG95: Rules = (
     (r"^decoder\.last_conv\.5\.", "head.classifier.4."),
     (r"^decoder\.last_conv\.8\.", "head.classifier.6."),
 )
+
+
+def _low_level_first(state: State) -> State:
+    """jfzhang95's decoder joins ASPP's map and the low-level map in this order; ours reverses it."""
+    weights = [state[n] for n in ("conv2.weight", "decoder.conv1.weight") if n in state]
+    channels = weights[0].shape[0] if weights else 0  # of the low-level map
+    joined = ("last_conv.0.weight", "decoder.last_conv.0.weight")
+    return {n: t.roll(channels, dims=1) if n in joined else t for n, t in state.items()}
+
+
 HRNET_TRANSITIONS: Rules = (
     (r"^transition2\.2\.0\.", "transition2."),
     (r"^transition3\.3\.0\.", "transition3."),
@@ -129,6 +139,7 @@ HRNET_TRANSITIONS: Rules = (
 
 PLAIN = {"align_corners": False, "multi_grid": None}
 VAINF = {**PLAIN, "legacy_padding": True, "legacy_tail": True}
+VAINF_STEM = {"legacy_stem": True}  # of its HRNets
 
 DIALECTS = (
     # origins, marker, rules, options: segmentation networks
@@ -138,14 +149,22 @@ DIALECTS = (
         r"(resnet_features|decoder\.last_conv)\.",
         JFZHANG95,
         {"align_corners": True, "multi_grid": (1, 2, 4)},
+        _low_level_first,
     ),
     Dialect(
         ("vainf",),
         r"classifier\.classifier\.0\.convs\.",  # DeepLabV3
         (*VAINF_PARTS, (r"^classifier\.classifier\.", "classifier."), *DEEPLABV3_HEAD),
         VAINF,
+        adopted=VAINF_STEM,
     ),
-    Dialect(("vainf",), r"classifier\.aspp\.", (*VAINF_PARTS, (r"^classifier\.", "head.")), VAINF),
+    Dialect(
+        ("vainf",),
+        r"classifier\.aspp\.",
+        (*VAINF_PARTS, (r"^classifier\.", "head.")),
+        VAINF,
+        adopted=VAINF_STEM,
+    ),
     Dialect(
         ("torchvision",),
         r"backbone\.\d+\.",  # DeepLabV3 on MobileNetV3

@@ -95,25 +95,33 @@ def _backbone_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> I
     width = f"{prefix}features.17.conv.2.weight"
     if _size(given, width, 0) not in (None, _size(own, width, 0)):
         yield f"backbone_options={{'width_mult': {given[width].shape[0] / 320:g}}}"
-    last = "head.aspp.convs.0.0.weight"
-    if _size(given, last, 1) != _size(own, last, 1):
-        for number, channels in ((16, 960), (12, 576)):  # MobileNetV3's last convolution
-            if f"{prefix}features.{number}.0.weight" in given and _size(given, last, 1) == channels:
-                yield f"backbone_options={{'out_blocks': ({number},)}}"
-                return
-
-    # Is it another network? Its backbone has the names of given, and model's has not.
-    part = {n.removeprefix(prefix): t.shape for n, t in given.items() if n.startswith(prefix)}
-    names = {name for name in part if not name.startswith(("head.", "num_batches"))}
-    mine = {name.removeprefix(prefix) for name in own}
-    if not names or names <= mine:
+    if other := _another_backbone(given, own, prefix):
+        yield f"the backbone {other}"
         return
+    last = "head.aspp.convs.0.0.weight"
+    for number, channels in ((16, 960), (12, 576)):  # MobileNetV3's last convolution
+        there = _size(given, last, 1), f"{prefix}features.{number}.0.weight" in given
+        if there == (channels, True) and _size(own, last, 1) != channels:
+            yield f"backbone_options={{'out_blocks': ({number},)}}"
+
+
+def _another_backbone(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str
+) -> str | None:
+    """The name of the backbone that `given` is of, if it is known and not the model's."""
+    shapes = {n.removeprefix(prefix): t.shape for n, t in given.items() if n.startswith(prefix)}
+    best: tuple[int, str | None] = (0, None)
     for name in BACKBONES:
         with torch.device("meta"):
             state = build_backbone(name).state_dict()
-        convs = [n for n in state if state[n].ndim == 4]
-        if names >= state.keys() and all(part[n][0] == state[n].shape[0] for n in convs):
-            yield f"the backbone {name}"
+        if all(n in shapes and shapes[n][:1] == t.shape[:1] for n, t in state.items() if t.ndim):
+            same = {n: t.shape[:1] for n, t in state.items()} == {
+                n.removeprefix(prefix): t.shape[:1]
+                for n, t in own.items()
+                if n.startswith(prefix) and not n.startswith("head.")
+            }
+            best = max(best, (len(state), None if same else name), key=lambda pair: pair[0])
+    return best[1]
 
 
 def _head_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
