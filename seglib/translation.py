@@ -125,7 +125,7 @@ JFZHANG95: Rules = (
 
 
 def _low_level_first(state: State) -> State:
-    """jfzhang95's decoder joins ASPP's map and the low-level map in this order; ours reverses it."""
+    """jfzhang95's decoder joins ASPP's map and then the low-level map; ours takes that first."""
     weights = [state[n] for n in ("conv2.weight", "decoder.conv1.weight") if n in state]
     channels = weights[0].shape[0] if weights else 0  # of the low-level map
     joined = ("last_conv.0.weight", "decoder.last_conv.0.weight")
