@@ -240,7 +240,7 @@ def test_maps_have_the_promised_shapes(
     ("depth", "options"),
     [
         (18, {}),
-        (50, {"deep_stem": True, "avg_down": True, "output_stride": 8, "with_cp": True}),
+        (50, {"deep_stem": True, "output_stride": 8, "with_cp": True, "frozen_stages": 1}),
         (50, {"dcn": {"modulated": True}, "stage_with_dcn": (False, True, True, True)}),
     ],
 )
@@ -248,9 +248,12 @@ def test_export_with_dynamic_size(depth: int, options: dict[str, object]) -> Non
     backbone = ResNet(depth, base_channels=8, **options).double()
     backbone.load_state_dict(random_state(shapes_of(backbone), seed=6))
     backbone.eval()
-    size = {2: torch.export.Dim("height", min=32), 3: torch.export.Dim("width", min=32)}
-    exported = torch.export.export(backbone, (image((64, 96)),), dynamic_shapes=(size,)).module()
-    for x in (image((64, 96)), image((65, 131))):
+    # torch.export does not let a dynamic side shrink to one pixel, as 32 would at stride 32.
+    size = {2: torch.export.Dim("height", min=33), 3: torch.export.Dim("width", min=33)}
+    exported = torch.export.export(
+        backbone, (image((64, 96), batch=1),), dynamic_shapes=(size,)
+    ).module()
+    for x in (image((64, 96), batch=1), image((65, 131), batch=1)):
         for a, b in zip(exported(x), backbone(x), strict=True):
             assert relative(a, b) < 1e-9
 
@@ -272,4 +275,4 @@ def test_registry() -> None:
     assert set(PARAMETERS) == set(RESNETS) < set(BACKBONES)
     with pytest.raises(ValueError, match="'depth' is no option of resnet50"):
         build_backbone("resnet50", depth=18)
-    assert classifier("resnet18", 7)(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
+    assert classifier("resnet18", 7).eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
