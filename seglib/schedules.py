@@ -20,7 +20,7 @@ def poly(step: int, total_steps: int, power: float = 0.9) -> float:
     Raises:
         ValueError: if an argument is out of its range. (Code without the clamp gets a complex
             number one step past the end: a negative base with a fractional power.)
-    Source: DeepLab, §4.3 (arXiv 1606.00915); before that ParseNet (arXiv 1506.04579).
+    Source: DeepLab, §4.1.2 (arXiv 1606.00915); before that ParseNet (arXiv 1506.04579).
     """
     if not step >= 0:
         raise ValueError(f"step must be >= 0, got {step}")

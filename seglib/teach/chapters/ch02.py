@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
+from seglib.backbones.mobilenetv2 import SETTINGS
 from seglib.teach.answers import Calls, attempted_class, judge_values, whole_number
 from seglib.teach.chapters import ch02_variants
 from seglib.teach.ownership import is_stub, refuse_library, refuse_modules
@@ -190,15 +191,6 @@ def plan(settings: Settings, output_stride: int, mistake: str = "") -> list[Row]
 
 _PLAN_MISTAKES = tuple(MISTAKES_OF["02.dilated_stage"])
 
-_TABLE = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
 _SHORT = ((1, 8, 2, 1), (4, 16, 2, 2), (3, 24, 2, 2), (2, 40, 1, 2), (5, 48, 2, 1))
 
 
@@ -210,7 +202,7 @@ def _judge_plan(answer: object) -> Iterator[str]:
     refuse_library(answer)
     if is_stub(answer):
         raise NotAttempted
-    questions = [(table, stride) for table in (_TABLE, _SHORT) for stride in (8, 16, 32, 4)]
+    questions = [(table, stride) for table in (SETTINGS, _SHORT) for stride in (8, 16, 32, 4)]
     found: list[tuple[tuple[object, ...], ...]] = []
     for settings, output_stride in questions:
         given = [tuple(row) for row in settings]
