@@ -247,9 +247,10 @@ class GhostNet(Backbone):
         self.blocks = nn.Sequential(
             *(nn.Sequential(*(GhostBottleneck(*row) for row in rows)) for rows in table)
         )
-        self.out_stages = [LEVELS[i] for i in pick("out_indices", out_indices, len(LEVELS))]
+        levels = pick("out_indices", out_indices, len(LEVELS))
+        self.out_stages = [LEVELS[i] for i in levels]
         self.channels = [table[i][-1].out_channels for i in self.out_stages]
-        self.strides = [min(4 * 2 ** LEVELS.index(i), output_stride) for i in self.out_stages]
+        self.strides = [min(4 * 2**i, output_stride) for i in levels]
         kaiming_init(self, mode="fan_out")
 
     def forward(self, x: Tensor) -> list[Tensor]:
