@@ -124,8 +124,8 @@ class HRNet(Backbone):
     ) -> None:
         super().__init__()
         check_output_stride(output_stride)
-        if width < 1:
-            raise ValueError(f"width must be >= 1, got {width}")
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width must be a whole number >= 1, got {width!r}")
         self.legacy_stem = legacy_stem
         self.conv1, self.bn1, self.relu = ConvNormAct(in_channels, 64, stride=2)
         self.conv2, self.bn2, _ = ConvNormAct(64, 64, stride=2)

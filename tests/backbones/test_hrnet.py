@@ -275,7 +275,7 @@ def test_refuses(options: dict[str, object], named: str) -> None:
         build_backbone("hrnetv2_32", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("width", [0, -1])
+@pytest.mark.parametrize("width", [0, -1, 32.0])
 def test_refuses_a_width_below_1(width: int) -> None:
-    with pytest.raises(ValueError, match=f"width must be >= 1, got {width}"):
+    with pytest.raises(ValueError, match=f"width must be a whole number >= 1, got {width}"):
         HRNet(width)
