@@ -73,7 +73,8 @@ def block_table(
 
     A stride past `output_stride` becomes dilation; the first block of such a stage keeps the
     previous dilation, because its input has the spacing of before. Dilations given by hand apply
-    to all blocks of a stage, the first too.
+    to all blocks of a stage, the first too, which is what "caffe" weights need: their 3×3
+    convolution stands behind the stride.
 
     Args:
         blocks: blocks of each stage.
@@ -98,14 +99,14 @@ def block_table(
     current_stride, dilation = 4, 1  # after the stem
     for n, stride, d in zip(blocks, strides, dilations, strict=True):
         if by_hand:
-            stages.append([BlockRow(stride, d, 1)] + [BlockRow(1, d, 1)] * (n - 1))
-            continue
-        first_dilation = dilation
-        if current_stride * stride > output_stride:
-            stride, dilation = 1, dilation * stride
-        current_stride *= stride
-        first = BlockRow(stride, first_dilation, dilation)
-        stages.append([first] + [BlockRow(1, dilation, dilation)] * (n - 1))
+            first, others = BlockRow(stride, d, 1), BlockRow(1, d, 1)
+        else:
+            previous = dilation
+            if current_stride * stride > output_stride:
+                stride, dilation = 1, dilation * stride
+            current_stride *= stride
+            first, others = BlockRow(stride, previous, dilation), BlockRow(1, dilation, dilation)
+        stages.append([first] + [others] * (n - 1))
     if multi_grid is not None:
         last = stages[-1]
         if len(multi_grid) != len(last) or min(multi_grid) < 1:
@@ -214,7 +215,6 @@ class ResNet(Backbone):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         self.stages = [f"layer{i + 1}" for i in range(num_stages)]
-        all_channels = []
         for i, rows in enumerate(table):
             of_stage = replace(
                 options,
@@ -227,17 +227,16 @@ class ResNet(Backbone):
                 layers.append(block(channels, inner_channels, *row, of_stage))
                 channels = inner_channels * block.expansion
             self.add_module(self.stages[i], layers)
-            all_channels.append(channels)
 
         self.out_indices = pick("out_indices", out_indices, num_stages)
         all_strides = list(accumulate((rows[0].stride for rows in table), mul, initial=4))[1:]
-        self.channels = [all_channels[i] for i in self.out_indices]
+        self.channels = [base_channels * 2**i * block.expansion for i in self.out_indices]
         self.strides = [all_strides[i] for i in self.out_indices]
         numbered = [(0, "conv1"), (0, "bn1"), *enumerate(self.stages, start=1)]
         self.frozen = [name for number, name in numbered if number <= frozen_stages]
         self.norm_eval = norm_eval
-        for part in self.modules():
-            if zero_init_residual and isinstance(part, (BasicBlock, Bottleneck)):
+        for part in self.modules() if zero_init_residual else ():
+            if isinstance(part, (BasicBlock, Bottleneck)):
                 last_norm = part.bn2 if isinstance(part, BasicBlock) else part.bn3
                 for parameter in last_norm.parameters():
                     nn.init.zeros_(parameter)
@@ -258,8 +257,8 @@ class ResNet(Backbone):
         super().train(mode)
         for name in self.frozen:
             self.get_submodule(name).requires_grad_(False).eval()
-        for part in self.modules():
-            if self.norm_eval and isinstance(part, _BatchNorm):
+        for part in self.modules() if self.norm_eval else ():
+            if isinstance(part, _BatchNorm):
                 part.eval()
         return self
 

@@ -86,7 +86,11 @@ def convolution(
 def projection(
     in_channels: int, out_channels: int, stride: int, options: BlockOptions
 ) -> nn.Sequential | None:
-    """Gives the shortcut the shape of the block's output; None where it has it."""
+    """Give the shortcut the shape of the block's output; None where it has it.
+
+    Where dilation replaces the stride nothing is pooled, as in mmsegmentation; timm averages 2×2
+    pixels at stride 1.
+    """
     if stride == 1 and in_channels == out_channels:
         return None
     norm = options.norm_layer(out_channels)
@@ -96,6 +100,31 @@ def projection(
     if stride > 1:
         pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)
     return nn.Sequential(pool, convolution(in_channels, out_channels, 1), norm)
+
+
+def middle_convolution(
+    width: int, stride: int, dilation: int, options: BlockOptions
+) -> nn.Conv2d | DeformableConv2d:
+    """The 3×3 convolution of a Bottleneck, deformable if `options` say so.
+
+    (mmdetection takes `fallback_on_stride` out of the dict, so that only one block reads it.)
+    """
+    plain = convolution(width, width, 3, stride, dilation, options.groups)
+    dcn = options.dcn
+    if dcn is None or (stride > 1 and dcn.get("fallback_on_stride", False)):
+        return plain
+    deformable = DeformableConv2d(
+        width,
+        width,
+        stride=stride,
+        padding=dilation,
+        dilation=dilation,
+        groups=options.groups,
+        deform_groups=dcn.get("deform_groups", 1),
+        modulated=dcn.get("modulated", False),
+    )
+    deformable.weight = plain.weight  # drawn by He's rule
+    return deformable
 
 
 class BuffersKept:
@@ -159,7 +188,7 @@ class BasicBlock(ResidualBlock):
     """
 
     expansion = 1
-    options = ("avg_down", "norm_layer", "with_cp")
+    takes = ("avg_down", "norm_layer", "with_cp")
 
     def __init__(
         self,
@@ -172,7 +201,7 @@ class BasicBlock(ResidualBlock):
     ) -> None:
         for field in fields(options):
             value = getattr(options, field.name)
-            if field.name not in self.options and value != field.default:
+            if field.name not in self.takes and value != field.default:
                 raise ValueError(
                     f"{field.name} must be {field.default!r} at depth 18 and 34, got {value!r}"
                 )
@@ -222,22 +251,7 @@ class Bottleneck(ResidualBlock):
         stride1, stride2 = (stride, 1) if options.style == "caffe" else (1, stride)
         self.conv1 = convolution(in_channels, width, 1, stride1)
         self.bn1 = options.norm_layer(width)
-        self.conv2: nn.Module = convolution(width, width, 3, stride2, dilation, options.groups)
-        dcn = options.dcn
-        # (mmdetection takes fallback_on_stride out of the dict: only one block ever reads it.)
-        if dcn is not None and not (dcn.get("fallback_on_stride", False) and stride2 > 1):
-            plain = self.conv2
-            self.conv2 = DeformableConv2d(
-                width,
-                width,
-                stride=stride2,
-                padding=dilation,
-                dilation=dilation,
-                groups=options.groups,
-                deform_groups=dcn.get("deform_groups", 1),
-                modulated=dcn.get("modulated", False),
-            )
-            self.conv2.weight = plain.weight
+        self.conv2 = middle_convolution(width, stride2, dilation, options)
         self.bn2 = options.norm_layer(width)
         self.conv3 = convolution(width, out_channels, 1)
         self.bn3 = options.norm_layer(out_channels)

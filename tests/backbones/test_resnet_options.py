@@ -134,6 +134,14 @@ def test_dilations_by_hand_apply_to_the_first_block_too(depth: int) -> None:
     assert [s[2:] for s in shapes(backbone, 64)] == [(16, 16), (8, 8), (8, 8), (8, 8)]
 
 
+def test_dilations_by_hand_fit_weights_in_caffes_style() -> None:
+    strided = with_random_state(Narrow(50, style="caffe")).eval()
+    dense = Narrow(50, style="caffe", strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2))
+    dense = with_random_state(dense).eval()
+    x = image(1, 3, 65, 97)
+    assert relative(dense(x)[-1][:, :, ::2, ::2], strided(x)[-1]) < 1e-12
+
+
 def test_multi_grid_with_dilations_by_hand() -> None:
     backbone = Narrow(50, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), multi_grid=(1, 2, 4))
     assert [b.conv2.dilation[0] for b in blocks_of(backbone, 4)] == [2, 4, 8]
@@ -418,7 +426,7 @@ def deformed(conv: DeformableConv2d, x: Tensor, deform_groups: int) -> Tensor:
                         row = r * stride - dilation + tap // 3 * dilation + offset[n, i, r, c]
                         col = c * stride - dilation + tap % 3 * dilation + offset[n, i + 1, r, c]
                         channels = slice(group * share, (group + 1) * share)
-                        value = sample(x[n, channels], float(row), float(col))
+                        value = sample(x[n, channels], row.item(), col.item())
                         if conv.modulated:
                             value = value * offset[n, 2 * taps + 9 * group + tap, r, c].sigmoid()
                         column[channels, tap] = value
@@ -499,7 +507,7 @@ def test_a_fresh_deformable_network_computes_the_common_one() -> None:
     for block in blocks_of(backbone, 1, 2, 3, 4):
         assert not any(p.any() for p in block.conv2.conv_offset.parameters())
         n = block.conv2.weight[0, 0].numel() * block.conv2.out_channels
-        assert float(block.conv2.weight.std()) == pytest.approx((2 / n) ** 0.5, rel=0.3)
+        assert block.conv2.weight.std().item() == pytest.approx((2 / n) ** 0.5, rel=0.3)
 
 
 def test_dcn_works_in_resnext() -> None:
@@ -618,7 +626,7 @@ def test_first_weights_follow_he() -> None:
     for layer in ResNet(18, deep_stem=True).modules():
         if isinstance(layer, nn.Conv2d):
             fan_out = layer.out_channels * layer.kernel_size[0] ** 2
-            assert float(layer.weight.std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
+            assert layer.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
 
 
 # Refusals
