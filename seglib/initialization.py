@@ -8,8 +8,8 @@ from torch import nn
 def kaiming_init(module: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_in") -> None:
     """Draw every convolution's weights by He's rule for ReLU; norms start as the identity.
 
-    The standard deviation is √(2 / fan). With "fan_out" fan is k²·C_out whatever the groups, the rule of
-    ResNet and of most public DeepLab code.
+    The standard deviation is √(2 / fan). With "fan_out" fan is k²·C_out whatever the groups, the
+    rule of ResNet and of most public DeepLab code.
 
     Args:
         module: changed in place, with all that it holds.

@@ -121,7 +121,10 @@ def test_models_lists_parameters_and_multiply_adds(run: Run) -> None:
             ["--output-stride", "8, 16 or 32", "7"],
         ),
         (["train", "--out", "run", "--output-stride", "x"], ["--output-stride"]),
-        (["train", "--out", "run", "--model", "foo"], ["--model", "deeplabv3plus", "mobilenetv2", "'foo'"]),
+        (
+            ["train", "--out", "run", "--model", "foo"],
+            ["--model", "deeplabv3plus", "mobilenetv2", "'foo'"],
+        ),
         (["train", "--out", "run", "--dataset", "foo"], ["--dataset", "toystreet, camvid", "foo"]),
         (["train", "--out", "run", "--data-root", "nowhere"], ["nowhere"]),
         (["train", "--out", "run", "--crop-size", "0"], ["--crop-size", "HxW", "'0'"]),

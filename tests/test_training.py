@@ -289,3 +289,23 @@ def network_without_dropout() -> SegmentationModel:
     model = network()
     model.head.aspp.project[3].p = 0.0
     return model
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_frozen_stages_stay_as_they_are(optimizer: str) -> None:
+    """Weights and statistics, through an epoch with weight decay and a validation."""
+    torch.manual_seed(0)
+    model = build_model(
+        "deeplabv3_resnet18",
+        num_classes=2,
+        backbone_options={"frozen_stages": 2, "norm_eval": True},
+        head_options={"aspp_channels": 8},
+    )
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    train(model, steps=None, epochs=1, optimizer=optimizer, val_data=Squares(2), weight_decay=0.1)
+    changed = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+    frozen = ("backbone.conv1", "backbone.bn1", "backbone.layer1", "backbone.layer2")
+    assert not any(name.startswith(frozen) for name in changed)
+    statistics = {n for n in changed if n.startswith("backbone.") and "running" in n}
+    assert not statistics
+    assert {name for name, p in model.named_parameters() if p.requires_grad} <= changed
