@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seglib.heads.aspp import ASPP, to_separable
+from seglib.heads.common import check_channels, check_whole
 from seglib.initialization import kaiming_init
 from seglib.layers import ConvNormAct, resize
 
@@ -18,8 +19,11 @@ class DeepLabV3Head(nn.Module):
         in_channels_list: channels of the backbone's maps; only the last map is read.
         num_classes: classes, ≥ 1.
         aspp_rates, aspp_channels, aspp_dropout: see `ASPP`.
-        separable: 3×3 convolutions as depthwise and 1×1 convolution.
-    Source: §3.3 (arXiv 1706.05587).
+        separable: 3×3 convolutions as depthwise and 1×1 convolution, see `to_separable`.
+    Raises:
+        ValueError: for an argument out of its range, no map, and one image in train mode.
+    Source: §3.3 (arXiv 1706.05587). The paper classifies ASPP's result at once; the 3×3
+        convolution is torchvision's and VainF's.
     """
 
     def __init__(
@@ -33,6 +37,8 @@ class DeepLabV3Head(nn.Module):
         separable: bool = False,
     ) -> None:
         super().__init__()
+        check_channels(in_channels_list)
+        check_whole("num_classes", num_classes)
         self.aspp = ASPP(in_channels_list[-1], aspp_rates, aspp_channels, aspp_dropout)
         self.classifier = nn.Sequential(
             *ConvNormAct(aspp_channels, aspp_channels),
@@ -43,6 +49,8 @@ class DeepLabV3Head(nn.Module):
         kaiming_init(self)
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        if not features:
+            raise ValueError("features must be one or more maps, got none")
         x = self.aspp(features[-1])  # (N, aspp_channels, H/OS, W/OS)
         return self.classifier(x)  # (N, num_classes, H/OS, W/OS)
 
@@ -53,18 +61,21 @@ class DeepLabV3PlusHead(nn.Module):
 
     Args:
         in_channels_list: channels of the backbone's maps; the first (low-level) and the last map
-            are read.
+            are read, and must be two.
         num_classes: classes, ≥ 1.
         aspp_rates, aspp_channels, aspp_dropout: see `ASPP`.
         low_level_channels: channels that the low-level map is reduced to, so that it does not
             outweigh ASPP.
         decoder_convs: 3×3 convolutions after the two are joined, ≥ 1. (The paper uses 2, VainF's
             code 1.)
-        separable: 3×3 convolutions as depthwise and 1×1 convolution.
+        separable: 3×3 convolutions as depthwise and 1×1 convolution, see `to_separable`.
         align_corners: how ASPP's result is enlarged, see `resize`.
     Raises:
-        ValueError: if decoder_convs is below 1.
-    Source: §3.1 and Tables 1, 2 (arXiv 1802.02611).
+        ValueError: for an argument out of its range, fewer than two maps, and one image in train
+            mode.
+    Source: §3.1 and Tables 1, 2 (arXiv 1802.02611), whose separable convolutions have BatchNorm
+        and ReLU between their parts. jfzhang95's code enlarges with `align_corners`; its later
+        version drops 0.5 and 0.1 behind the 3×3 convolutions, where here and in VainF's nothing is.
     """
 
     def __init__(
@@ -81,8 +92,10 @@ class DeepLabV3PlusHead(nn.Module):
         align_corners: bool = False,
     ) -> None:
         super().__init__()
-        if decoder_convs < 1:
-            raise ValueError(f"decoder_convs must be >= 1, got {decoder_convs}")
+        check_channels(in_channels_list, levels=2)
+        check_whole("num_classes", num_classes)
+        check_whole("low_level_channels", low_level_channels)
+        check_whole("decoder_convs", decoder_convs)
         self.align_corners = align_corners
         self.project = ConvNormAct(in_channels_list[0], low_level_channels, kernel_size=1)
         self.aspp = ASPP(in_channels_list[-1], aspp_rates, aspp_channels, aspp_dropout)
@@ -97,6 +110,8 @@ class DeepLabV3PlusHead(nn.Module):
         kaiming_init(self)
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        if len(features) < 2:
+            raise ValueError(f"features must be a low-level and a high map, got {len(features)}")
         low_level = self.project(features[0])  # (N, 48, H/4, W/4)
         x = self.aspp(features[-1])  # (N, 256, H/OS, W/OS)
         x = resize(x, low_level.shape[-2:], self.align_corners)  # (N, 256, H/4, W/4)
