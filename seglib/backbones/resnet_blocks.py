@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Literal, TypedDict
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -166,7 +165,7 @@ class ResidualBlock(nn.Module):
         return self.relu(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.with_cp and self.training and torch.is_grad_enabled()):
+        if not (self.with_cp and self.training):
             return self.add_shortcut(x)
         # What runs twice must not count a batch twice in BatchNorm's statistics (mmdetection does).
         contexts = (nullcontext(), BuffersKept(self))

@@ -172,6 +172,13 @@ def test_stem_channels(options: dict[str, int], stem_channels: int) -> None:
     assert backbone.layer1[0].conv1.out_channels == options.get("base_channels", 64)
 
 
+def test_a_groups_width_is_rounded_down_as_in_torchvision() -> None:
+    backbone = ResNet(50, base_channels=24, groups=32, width_per_group=4)
+    widths = [layers[0].conv2.out_channels // 32 for layers in stages_of(backbone)]
+    assert widths == [int(24 * 2**i * (4 / 64)) for i in range(4)] == [1, 3, 6, 12]
+    assert {layers[0].conv2.groups for layers in stages_of(backbone)} == {32}
+
+
 def test_deep_stem() -> None:
     backbone = Narrow(50, stem_channels=6, deep_stem=True, in_channels=5)
     layers = [*backbone.conv1, backbone.bn1]
@@ -197,6 +204,16 @@ def test_deep_stem() -> None:
         (50, {"base_channels": 1}, [4, 8, 16, 32]),
         (50, {"base_channels": 1, "with_cp": True}, [4, 8, 16, 32]),
         (50, {"base_channels": 4, "norm_layer": partial(nn.GroupNorm, 2)}, [16, 32, 64, 128]),
+        (
+            50,
+            {
+                "base_channels": 4,
+                "norm_layer": partial(nn.GroupNorm, 2),
+                "deep_stem": True,
+                "avg_down": True,
+            },
+            [16, 32, 64, 128],
+        ),
         (50, {"base_channels": 2, "deep_stem": True, "avg_down": True}, [8, 16, 32, 64]),
     ],
 )
