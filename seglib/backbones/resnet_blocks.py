@@ -246,7 +246,10 @@ class Bottleneck(ResidualBlock):
         super().__init__(options.with_cp)
         width = channels * options.width_per_group // 64 * options.groups
         if width < 1:
-            raise ValueError(f"width_per_group={options.width_per_group} leaves no channels")
+            raise ValueError(
+                f"groups={options.groups} and width_per_group={options.width_per_group}"
+                f" leave no channels of {channels}"
+            )
         stride1, stride2 = (stride, 1) if options.style == "caffe" else (1, stride)
         self.conv1 = convolution(in_channels, width, 1, stride1)
         self.bn1 = options.norm_layer(width)
