@@ -1,5 +1,6 @@
 """Whole segmentation networks: a backbone, a head, and logits at the image's size."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from seglib.backbones import BACKBONES, build_backbone
 from seglib.backbones.common import Backbone, options_of, reject_foreign_options
-from seglib.heads import DeepLabV3Head, DeepLabV3PlusHead
+from seglib.heads import FPN, DeepLabV3Head, DeepLabV3PlusHead, FPNHead, LastLevelMaxPool
 from seglib.layers import resize
 from seglib.published import download
 from seglib.weights import load_weights
@@ -15,6 +16,7 @@ from seglib.weights import load_weights
 HEADS: dict[str, type[nn.Module]] = {
     "deeplabv3": DeepLabV3Head,
     "deeplabv3plus": DeepLabV3PlusHead,
+    "fpn": FPNHead,
 }
 ALIASES = {"mobilenet": "mobilenetv2"}
 # DeepLabV3 §4.1: the rates double with the map's resolution, so that they span the same part of
@@ -110,7 +112,8 @@ def build_model(
         in_channels: channels of the image, ≥ 1.
         backbone_options: further arguments of the backbone's class.
         head_options: `aspp_rates`, `aspp_channels`, `aspp_dropout`, `separable`, `align_corners`
-            (the final resize too); DeepLabV3+ also `low_level_channels`, `decoder_convs`.
+            (the final resize too); DeepLabV3+ also `low_level_channels`, `decoder_convs`; FPN
+            `fpn_channels`, `head_channels`, `align_corners`.
         weights: None for fresh ones, "imagenet" for the backbone's published ones, or what
             `load_weights` takes.
     Raises:
@@ -171,3 +174,34 @@ def build_model(
     elif weights is not None:
         load_weights(model, weights)
     return model
+
+
+def resnet_fpn(
+    depth: int = 50,
+    *,
+    out_channels: int = 256,
+    in_channels: int = 3,
+    backbone_options: Mapping[str, object] = {},
+) -> nn.Sequential:
+    """ResNet and FPN as detectors take them, R-50-FPN and so on: image (N, C, H, W) → five maps at
+    strides 4, 8, 16, 32, 64 with `out_channels` channels.
+
+    The parts are `body` and `fpn`. As in maskrcnn-benchmark, ResNet strides in its 1×1
+    convolutions, the stem and the first stage are frozen, and BatchNorms keep their statistics.
+
+    Args:
+        depth: 50, 101 or 152; also 18 or 34, whose blocks stride in a 3×3 convolution.
+        out_channels: channels of every map, ≥ 1.
+        in_channels: channels of the image, ≥ 1.
+        backbone_options: further arguments of `ResNet`, also in place of those above.
+    Raises:
+        ValueError: for an unknown depth or option, or a value out of its range.
+    Source: R-50-FPN, R-101-FPN, R-152-FPN of maskrcnn-benchmark; §4 (arXiv 1612.03144).
+        torchvision's `resnet_fpn_backbone` strides in the 3×3 convolutions:
+        `{"style": "pytorch"}`.
+    """
+    style = "caffe" if depth in (50, 101, 152) else "pytorch"
+    options = {"style": style, "frozen_stages": 1, "norm_eval": True, **backbone_options}
+    body = build_backbone(f"resnet{depth}", in_channels=in_channels, **options)  # type: ignore[arg-type]
+    fpn = FPN(body.channels, out_channels, LastLevelMaxPool())
+    return nn.Sequential(OrderedDict(body=body, fpn=fpn))

@@ -1,6 +1,7 @@
 """Why weights don't fit a model, and the options of `build_model` under which they would."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,54 +9,65 @@ from torch import Tensor, nn
 from seglib.backbones import BACKBONES, build_backbone
 
 # Options that change what a network computes, but no tensor's name or shape, with their defaults.
-BACKBONE_DEFAULTS: dict[str, object] = {
-    "legacy_padding": False,
-    "legacy_tail": False,
-    "legacy_dilation": False,
-    "legacy_stem": False,
-    "norm_eps": 1e-3,
-    "multi_grid": None,
-    "style": "pytorch",
+DEFAULTS: dict[str, dict[str, object]] = {
+    "backbone_options": {
+        "legacy_padding": False,
+        "legacy_tail": False,
+        "legacy_dilation": False,
+        "legacy_stem": False,
+        "norm_eps": 1e-3,
+        "multi_grid": None,
+        "style": "pytorch",
+    },
+    "head_options": {"align_corners": False, "aspp_rates": None},
 }
-HEAD_DEFAULTS: dict[str, object] = {"align_corners": False, "aspp_rates": None}
 
 
-def check_silent_options(
-    model: nn.Module,
-    origin: str,
-    options: Mapping[str, object],
-    config: Mapping[str, object],
-) -> None:
-    """Refuse weights trained with another value of an option that no tensor shows.
+class Hint(NamedTuple):
+    """An option of `build_model` to set; or, without an argument, words that say what to do."""
+
+    argument: str  # backbone_options, head_options or ""
+    option: str
+    value: object = None
+
+
+def silent_differences(
+    model: nn.Module, options: Mapping[str, object], config: Mapping[str, object]
+) -> list[Hint]:
+    """The options that no tensor shows and that the model has with another value.
 
     Args:
         model: into which the weights shall go.
-        origin: whose weights they are.
-        options: option → value, known of that origin; those that the model lacks are skipped.
+        options: option → value, known of the weights' origin; those that the model lacks are
+            skipped.
         config: arguments of `build_model` kept with the weights, or empty.
-    Raises:
-        ValueError: for the first option that differs; the message holds the remedy.
     """
     trained = dict(options)
-    for argument, defaults in (
-        ("backbone_options", BACKBONE_DEFAULTS),
-        ("head_options", HEAD_DEFAULTS),
-    ):
+    for argument, defaults in DEFAULTS.items():
         kept = config.get(argument)
         if isinstance(kept, Mapping):
             trained |= {option: kept.get(option, value) for option, value in defaults.items()}
+    hints = []
     for option, value in trained.items():
         value = tuple(value) if isinstance(value, list) else value
         if option == "aspp_rates" and value is None:
             continue  # they follow output_stride, which may differ from training's
-        for owner in _owners(model):
-            if hasattr(owner, option) and getattr(owner, option) != value:
-                argument = "backbone_options" if option in BACKBONE_DEFAULTS else "head_options"
-                raise ValueError(
-                    f"weights of origin {origin} were trained with {option}={value!r}, not"
-                    f" {getattr(owner, option)!r}, which changes what they compute; build the model"
-                    f" with {argument}={{{option!r}: {value!r}}}"
-                )
+        argument = "head_options" if option in DEFAULTS["head_options"] else "backbone_options"
+        owners = (model, getattr(model, "backbone", model), getattr(model, "head", model))
+        if any(getattr(owner, option, value) != value for owner in owners):
+            hints.append(Hint(argument, option, value))
+    return hints
+
+
+def in_words(hints: Iterable[Hint]) -> str:
+    """Arguments of `build_model`, as one would type them; "" for no hint."""
+    hints = list(hints)
+    words = [hint.option for hint in hints if not hint.argument]
+    for argument in DEFAULTS:
+        options = {hint.option: hint.value for hint in hints if hint.argument == argument}
+        if options:
+            words.append(f"{argument}={options}")
+    return ", ".join(words)
 
 
 def adopt_options(model: nn.Module, options: Mapping[str, object]) -> None:
@@ -71,38 +83,37 @@ def adopt_options(model: nn.Module, options: Mapping[str, object]) -> None:
                 config["backbone_options"] = {**config["backbone_options"], option: value}
 
 
-def _owners(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return model, getattr(model, "backbone", model), getattr(model, "head", model)
+def shape_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[Hint]:
+    """What would give the model the shapes of `given`, as far as they tell."""
+    other = _another_backbone(given, own, _prefix(own))
+    if other is not None:
+        return [Hint("", f"the backbone {other}"), *_head_hints(given, own)]
+    return [*_backbone_hints(given, own), *_head_hints(given, own)]
 
 
-def fitting_options(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """The options of `build_model` under which the model would have the shapes of `given`."""
-    hints = [*_backbone_hints(given, own), *_head_hints(given, own)]
-    return f". Build the model with {', '.join(hints)}" if hints else ""
+def _prefix(own: Mapping[str, Tensor]) -> str:
+    return "backbone." if any(name.startswith("backbone.") for name in own) else ""
 
 
 def _size(state: Mapping[str, Tensor], name: str, axis: int) -> int | None:
     return state[name].shape[axis] if name in state and state[name].ndim > axis else None
 
 
-def _backbone_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
-    prefix = "backbone." if any(name.startswith("backbone.") for name in own) else ""
+def _backbone_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[Hint]:
+    prefix = _prefix(own)
     stems = ("features.0.0.weight", "conv1.weight", "conv_stem.weight")
     for name in (prefix + stem for stem in stems):
         channels = _size(given, name, 1)
         if channels is not None and name in own and channels != _size(own, name, 1):
-            yield f"in_channels={channels}"
+            yield Hint("", f"in_channels={channels}")
     width = f"{prefix}features.17.conv.2.weight"
     if _size(given, width, 0) not in (None, _size(own, width, 0)):
-        yield f"backbone_options={{'width_mult': {given[width].shape[0] / 320:g}}}"
-    if other := _another_backbone(given, own, prefix):
-        yield f"the backbone {other}"
-        return
+        yield Hint("backbone_options", "width_mult", round(given[width].shape[0] / 320, 3))
     last = "head.aspp.convs.0.0.weight"
     for number, channels in ((16, 960), (12, 576)):  # MobileNetV3's last convolution
         there = _size(given, last, 1), f"{prefix}features.{number}.0.weight" in given
         if there == (channels, True) and _size(own, last, 1) != channels:
-            yield f"backbone_options={{'out_blocks': ({number},)}}"
+            yield Hint("backbone_options", "out_blocks", (number,))
 
 
 def _another_backbone(
@@ -124,7 +135,7 @@ def _another_backbone(
     return best[1]
 
 
-def _head_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
+def _head_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[Hint]:
     if not any(name.startswith("head.") for name in given):
         return
 
@@ -140,18 +151,18 @@ def _head_hints(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Itera
         return "deeplabv3plus" if "head.project.0.weight" in state else "deeplabv3"
 
     if kind(given) != kind(own):
-        yield f"the head {kind(given)}"
+        yield Hint("", f"the head {kind(given)}")
     elif separable(given) != separable(own):
-        yield f"head_options={{'separable': {separable(given)}}}"
+        yield Hint("head_options", "separable", separable(given))
     elif len(convs(given)) != len(convs(own)):
-        yield f"head_options={{'decoder_convs': {len(convs(given)) - 1}}}"
+        yield Hint("head_options", "decoder_convs", len(convs(given)) - 1)
     elif convs(given) and _size(given, convs(given)[-1], 0) != _size(own, convs(own)[-1], 0):
         last = convs(own)[-1].removesuffix(".weight")
-        yield f"num_classes={_size(given, convs(given)[-1], 0)} or exclude=('{last}',)"
+        yield Hint("", f"num_classes={_size(given, convs(given)[-1], 0)} or exclude=('{last}',)")
     for name, option in (
         ("head.aspp.convs.0.0.weight", "aspp_channels"),
         ("head.project.0.weight", "low_level_channels"),
     ):
         there = _size(given, name, 0)
         if there is not None and name in own and there != _size(own, name, 0):
-            yield f"head_options={{'{option}': {there}}}"
+            yield Hint("head_options", option, there)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seglib.files import atomic_path, read_metadata, read_tensors
 from seglib.translation import State, find_dialect
-from seglib.weight_hints import adopt_options, check_silent_options, fitting_options
+from seglib.weight_hints import adopt_options, in_words, shape_hints, silent_differences
 
 WRAPPINGS = ("model_state", "state_dict", "model")  # keys under which projects keep the state_dict
 # Beginnings of names that segmentation does without, where the model has none of that name: the
@@ -78,7 +78,7 @@ def load_weights(
     dialect = find_dialect(state, origin)
     origin = dialect.origins[0] if origin == "auto" else origin
     config = {} if isinstance(weights, Mapping) else read_config(weights) or {}
-    check_silent_options(model, origin, dialect.options, config)
+    silent = silent_differences(model, dialect.options, config)
     state, unused, whole = _fit(dialect.translate(state), model)
 
     own = model.state_dict()
@@ -99,9 +99,15 @@ def load_weights(
     ]
     if problems:
         more = f"; and {len(problems) - 4} more" if problems[4:] else ""
-        remedy = fitting_options(given, own)
+        remedy = in_words([*shape_hints(given, own), *silent])
+        remedy = f". Build the model with {remedy}" if remedy else ""
         raise ValueError(
             f"{source} ({origin}) does not fit: {'; '.join(problems[:4])}{more}{remedy}"
+        )
+    if silent:
+        raise ValueError(
+            f"{source} ({origin}) was trained with {silent[0].option}={silent[0].value!r}, which no"
+            f" tensor shows but all outputs depend on; build the model with {in_words(silent)}"
         )
     model.load_state_dict({**own, **given})
     adopt_options(model, dialect.adopted)

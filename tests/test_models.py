@@ -1,10 +1,12 @@
 import pytest
 import torch
-from support import multiply_adds
+from support import multiply_adds, random_state, relative, shapes_of
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 import seglib
 from seglib import available_models, build_model
 from seglib.layers import SeparableConv2d
+from seglib.models import resnet_fpn
 
 SMALL = {"width_mult": 0.35}
 
@@ -142,7 +144,10 @@ def test_head_options() -> None:
 def test_export_with_dynamic_size(name: str, options: dict[str, object]) -> None:
     head_options = {"fpn_channels": 16} if name.startswith("fpn") else {"aspp_channels": 16}
     model = build_model(name, backbone_options=options, head_options=head_options).eval()
-    height, width = torch.export.Dim("height", min=32), torch.export.Dim("width", min=32)
+    # torch takes a map of one pixel for another case; at stride 32 it stands for 32 pixels or less
+    smallest = 33 if "hrnet" in name else 32
+    height = torch.export.Dim("height", min=smallest)
+    width = torch.export.Dim("width", min=smallest)
     program = torch.export.export(
         model, (torch.randn(1, 3, 64, 96),), dynamic_shapes={"x": {2: height, 3: width}}
     )
@@ -205,7 +210,10 @@ def test_a_wrong_image_is_named(shape: tuple[int, ...]) -> None:
             {"name": "deeplabv3_mobilenetv2", "head_options": {"decoder_convs": 2}},
             "'decoder_convs' is no option of head deeplabv3,",
         ),
-        ({"head_options": {"decoder_convs": 0}}, "decoder_convs must be >= 1, got 0"),
+        (
+            {"head_options": {"decoder_convs": 0}},
+            "decoder_convs must be a whole number >= 1, got 0",
+        ),
         ({"name": "fpn_hrnetv2_48"}, "HRNet's all have one; use deeplabv3_hrnetv2_48 or"),
         ({"name": "fpn_mobilenetv2", "head_options": {"aspp_rates": (6,)}}, "'aspp_rates' is no"),
         ({"backbone_options": {"out_indices": (1, 3)}}, r"map at stride 4 .* are \[8, 16\]"),
@@ -221,3 +229,35 @@ def test_refuses(arguments: dict[str, object], message: str) -> None:
     arguments = {"name": "deeplabv3plus_mobilenetv2", **arguments}
     with pytest.raises(ValueError, match=message):
         build_model(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("depth", [18, 50, 101, 152])
+def test_resnet_fpn_equals_torchvisions(depth: int) -> None:
+    theirs = resnet_fpn_backbone(
+        backbone_name=f"resnet{depth}", weights=None, norm_layer=torch.nn.BatchNorm2d
+    ).double()
+    theirs.load_state_dict(random_state(shapes_of(theirs), seed=1))
+    ours = resnet_fpn(depth, backbone_options={"style": "pytorch"}).double()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(1, 3, 65, 100, dtype=torch.float64)
+    with torch.no_grad():
+        found, expected = ours.eval()(x), list(theirs.eval()(x).values())
+    assert [tuple(m.shape[-2:]) for m in found] == [(17, 25), (9, 13), (5, 7), (3, 4), (2, 2)]
+    for a, b in zip(found, expected, strict=True):
+        assert relative(a, b) < 1e-9
+
+
+def test_resnet_fpn_as_maskrcnn_benchmark_builds_it() -> None:
+    model = resnet_fpn(50)
+    body = model.body
+    assert body.layer2[0].conv1.stride == (2, 2)
+    assert body.layer2[0].conv2.stride == (1, 1)
+    frozen = {name.split(".")[0] for name, p in body.named_parameters() if not p.requires_grad}
+    assert frozen == {"conv1", "bn1", "layer1"}
+    model.train()
+    assert not any(m.training for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert [m.shape[1] for m in resnet_fpn(50, out_channels=8)(torch.zeros(1, 3, 64, 64))] == [
+        8
+    ] * 5
+    with pytest.raises(ValueError, match="resnet20"):
+        resnet_fpn(20)

@@ -123,7 +123,11 @@ def test_torchvision_segmentation_gives_its_outputs(
     ("options", "remedy"),
     [
         ({}, "'legacy_dilation': True"),
-        ({"backbone_options": {"legacy_dilation": True}}, r"'aspp_rates': \(12, 24, 36\)"),
+        ({}, r"'out_blocks': \(16,\), .*'aspp_rates': \(12, 24, 36\)"),
+        (
+            {"backbone_options": {"legacy_dilation": True, "out_blocks": (16,)}},
+            r"with head_options={'aspp_rates': \(12, 24, 36\)}$",
+        ),
         (
             {
                 "backbone_options": {"legacy_dilation": True},

@@ -235,6 +235,7 @@ class ResNet(Backbone):
         numbered = [(0, "conv1"), (0, "bn1"), *enumerate(self.stages, start=1)]
         self.frozen = [name for number, name in numbered if number <= frozen_stages]
         self.norm_eval = norm_eval
+        self.style, self.multi_grid = style, None if multi_grid is None else tuple(multi_grid)
         for part in self.modules() if zero_init_residual else ():
             if isinstance(part, (BasicBlock, Bottleneck)):
                 last_norm = part.bn2 if isinstance(part, BasicBlock) else part.bn3

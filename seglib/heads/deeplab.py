@@ -40,6 +40,7 @@ class DeepLabV3Head(nn.Module):
         check_channels(in_channels_list)
         check_whole("num_classes", num_classes)
         self.aspp = ASPP(in_channels_list[-1], aspp_rates, aspp_channels, aspp_dropout)
+        self.aspp_rates = tuple(aspp_rates)
         self.classifier = nn.Sequential(
             *ConvNormAct(aspp_channels, aspp_channels),
             nn.Conv2d(aspp_channels, num_classes, kernel_size=1),
@@ -99,6 +100,7 @@ class DeepLabV3PlusHead(nn.Module):
         self.align_corners = align_corners
         self.project = ConvNormAct(in_channels_list[0], low_level_channels, kernel_size=1)
         self.aspp = ASPP(in_channels_list[-1], aspp_rates, aspp_channels, aspp_dropout)
+        self.aspp_rates = tuple(aspp_rates)
         layers: list[nn.Module] = []
         channels = low_level_channels + aspp_channels
         for _ in range(decoder_convs):
