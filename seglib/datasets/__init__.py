@@ -7,12 +7,29 @@ from pathlib import Path
 
 from seglib.datasets.base import JointTransform, SegmentationDataset
 from seglib.datasets.camvid import CamVid
+from seglib.datasets.cityscapes import Cityscapes
+from seglib.datasets.pets import Pets
 from seglib.datasets.toystreet import ToyStreet, cached_toystreet
+from seglib.datasets.voc import (
+    VOC,
+    VOC2007,
+    VOC2008,
+    VOC2009,
+    VOC2010,
+    VOC2011,
+    VOC2012,
+    VOC2012Aug,
+)
 
 __all__ = ["SegmentationDataset", "available_datasets", "build_dataset"]
 
 _DATASETS: dict[str, type[SegmentationDataset]] = {
-    dataset.name: dataset for dataset in (ToyStreet, CamVid)
+    dataset.name: dataset
+    for dataset in (
+        *(ToyStreet, CamVid, VOC),
+        *(VOC2007, VOC2008, VOC2009, VOC2010, VOC2011, VOC2012, VOC2012Aug),
+        *(Cityscapes, Pets),
+    )
 }
 
 
@@ -53,10 +70,12 @@ def build_dataset(
 def _default_root(dataset: type[SegmentationDataset]) -> Path:
     places: list[Path] = []
     if os.environ.get("SEGLIB_DATA"):
-        places.append(Path(os.environ["SEGLIB_DATA"]).expanduser() / dataset.name)
+        places.append(
+            Path(os.environ["SEGLIB_DATA"]).expanduser() / (dataset.folder or dataset.name)
+        )
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():
-        places.append(checkout / "data" / dataset.name)
+        places.append(checkout / "data" / (dataset.folder or dataset.name))
     for place in places:
         if place.is_dir():
             return place

@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from seglib.datasets.masks import Labels, read_mask
 from seglib.images import read_image
 
 IGNORE_INDEX = 255
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+EXIF_ORIENTATION = 0x0112
 
-Labels = npt.NDArray[np.uint8]
 JointTransform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Tensor]]
+Pair = tuple[Path, Path]  # an image and its mask
 
 
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
@@ -35,35 +35,57 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
         root: the data set's own folder.
         split: one of `splits`.
         transform: called as `transform(image, mask)` on every item.
+        check_files: refuse a split with missing or doubtful files. False keeps what is wrong in
+            `mistakes` instead, for those who want all of it (`seglib.datasets.inspection`).
     Raises:
-        ValueError: if `split` is unknown; from an item, if a file is damaged or does not fit.
+        ValueError: if `split` is unknown, or files don't pair; from an item, if a file is damaged
+            or does not fit.
         FileNotFoundError: if a folder or a mask is missing.
     """
 
     name: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
-    classes: ClassVar[tuple[str, ...]]
-    colors: ClassVar[tuple[tuple[int, int, int], ...]]
     remedy: ClassVar[str]  # how to get the data, for error messages
+    folder: ClassVar[str] = ""  # below $SEGLIB_DATA or data/, where it is not `name`
+    parts: ClassVar[tuple[str, ...]] = ()  # splits that share no image, where not all `splits`
     ignore_index: ClassVar[int] = IGNORE_INDEX
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    mistakes: list[ValueError | FileNotFoundError]
 
     def __init__(
-        self, root: str | Path, split: str, transform: JointTransform | None = None
+        self,
+        root: str | Path,
+        split: str,
+        transform: JointTransform | None = None,
+        *,
+        check_files: bool = True,
     ) -> None:
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
         self.root = Path(root)
         self.split = split
         self.transform = transform
+        self.mistakes = []
         self._pairs = self._find_pairs()
+        for image, mask in self._pairs:
+            for file, what in ((image, f"image {image}"), (mask, f"mask {mask} of image {image}")):
+                if not file.is_file():
+                    self.mistakes.append(FileNotFoundError(f"{what} is missing; {self.remedy}"))
+        if check_files and self.mistakes:
+            first, more = self.mistakes[0], len(self.mistakes) - 1
+            raise type(first)(f"{first}; {more} more like it" if more else str(first))
 
     @abstractmethod
-    def _find_pairs(self) -> list[tuple[Path, Path]]:
-        """List the split's (image, mask) files, in a fixed order."""
+    def _find_pairs(self) -> list[Pair]:
+        """List the split's (image, mask) files, in a fixed order, whether or not they exist."""
 
     @abstractmethod
     def _to_labels(self, values: Labels, path: Path) -> Labels:
         """Map a mask file's pixel values to 0 … len(classes) - 1 and `ignore_index`."""
+
+    def _read_mask(self, path: Path) -> Labels:
+        return read_mask(path)
 
     @property
     def palette(self) -> Tensor:
@@ -76,18 +98,22 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image_path, mask_path = self._pairs[index]
         image = tv_tensors.Image(read_image(image_path))
-        values = read_mask(mask_path)
-        if image.shape[1:] != values.shape:
-            raise ValueError(
-                f"image and mask differ in size: {image_path} is {_size(image.shape[1:])}, "
-                f"{mask_path} is {_size(values.shape)}; replace the wrong one"
-            )
-        mask = tv_tensors.Mask(torch.from_numpy(self._to_labels(values, mask_path)).long())
+        mask = tv_tensors.Mask(self.labels(index).long())
+        check_sizes(image_path, image.shape[1:], mask_path, mask.shape)
         return (image, mask) if self.transform is None else self.transform(image, mask)
 
-    def paths(self, index: int) -> tuple[Path, Path]:
+    def labels(self, index: int) -> Tensor:
+        """The mask of item `index` before any transform: uint8 (H, W). Reads no image."""
+        path = self._pairs[index][1]
+        return torch.from_numpy(self._to_labels(self._read_mask(path), path))
+
+    def paths(self, index: int) -> Pair:
         """The (image, mask) files of item `index`."""
         return self._pairs[index]
+
+    def stray_masks(self) -> list[Path]:
+        """Masks that lie among the split's, but belong to none of its images."""
+        return []
 
     def decode(self, mask: Tensor) -> Tensor:
         """Colour a mask: integer labels (H, W) → uint8 (3, H, W); `ignore_index` is black.
@@ -112,48 +138,83 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
         return colored.permute(2, 0, 1).contiguous()
 
 
-def pair_folders(image_dir: Path, mask_dir: Path, remedy: str) -> list[tuple[Path, Path]]:
+def list_files(folder: Path, suffixes: Sequence[str], remedy: str) -> list[Path]:
+    """The files of a folder with one of these suffixes, sorted by name; hidden ones (`.name`, such
+    as the `._name` that macOS leaves) are none.
+
+    Raises:
+        FileNotFoundError: if there is no such folder; says `remedy`.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder {folder} is missing; {remedy}")
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+
+
+def pair_folders(image_dir: Path, mask_dir: Path, remedy: str) -> list[Pair]:
     """Pair the images of one folder with the masks (`<stem>.png`) of another, sorted by name.
 
     Raises:
-        FileNotFoundError: if a folder or a mask is missing or no image is there; says `remedy`.
+        FileNotFoundError: if a folder is missing or no image is there; says `remedy`.
     """
-    for folder in (image_dir, mask_dir):
-        if not folder.is_dir():
-            raise FileNotFoundError(f"folder {folder} is missing; {remedy}")
-    images = sorted(path for path in image_dir.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = list_files(image_dir, IMAGE_SUFFIXES, remedy)
+    list_files(mask_dir, (), remedy)
     if not images:
         raise FileNotFoundError(f"folder {image_dir} holds no image; {remedy}")
-    pairs = [(image, mask_dir / f"{image.stem}.png") for image in images]
-    for image, mask in pairs:
-        if not mask.is_file():
-            raise FileNotFoundError(f"mask {mask} of image {image} is missing; {remedy}")
-    return pairs
+    return [(image, mask_dir / f"{image.stem}.png") for image in images]
 
 
-def read_mask(path: Path) -> Labels:
-    """Read a mask file whose pixel values are labels: 8-bit grey or palette, (H, W) uint8.
+def read_list(path: Path, remedy: str) -> list[str]:
+    """The first word of each line of a text file: the names of a split's images.
+
+    Empty lines and lines that begin with # don't count.
 
     Raises:
-        FileNotFoundError: if `path` does not exist.
-        ValueError: if the file is damaged, or holds colours instead of labels.
+        FileNotFoundError: if there is no such file, or no name in it; says `remedy`.
+        ValueError: if it is no text.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"mask {path} does not exist; check the path")
+        raise FileNotFoundError(f"list {path} is missing; {remedy}")
     try:
-        with Image.open(path) as mask:
-            mode, values = mask.mode, np.array(mask)
-    except PermissionError:
-        raise
-    except Exception as error:  # a decoder fed with damaged bytes may raise anything
-        raise ValueError(f"mask {path} is damaged or no image; get it again") from error
-    if mode not in ("L", "P"):
-        raise ValueError(
-            f"mask {path} has mode {mode}, not labels; save it as an 8-bit grey or palette PNG "
-            f"whose pixel values are the labels"
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"list {path} is no text in UTF-8; {remedy}") from error
+    names = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    if not names:
+        raise FileNotFoundError(f"list {path} names no image; {remedy}")
+    return names
+
+
+def check_sizes(
+    image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]
+) -> None:
+    """Refuse an image and a mask that differ in size, (H, W) each.
+
+    Raises:
+        ValueError: if they do; says so where the image is turned by its EXIF data.
+    """
+    if tuple(image_size) == tuple(mask_size):
+        return
+    remedy = "replace the wrong one"
+    if tuple(image_size) == tuple(mask_size)[::-1] and _turned(image):
+        remedy = (
+            "the camera noted in the image's EXIF data that it is to be turned, and the mask was "
+            "drawn on the unturned image: turn the mask, too"
         )
-    return values
+    raise ValueError(
+        f"image and mask differ in size: {image} is {size_text(image_size)}, "
+        f"{mask} is {size_text(mask_size)}; {remedy}"
+    )
 
 
-def _size(shape: Sequence[int]) -> str:
-    return f"{shape[1]}×{shape[0]}"
+def size_text(size: Sequence[int]) -> str:
+    """(H, W) as people write it, width first."""
+    return f"{size[1]}×{size[0]}"
+
+
+def _turned(path: Path) -> bool:
+    with Image.open(path) as image:
+        return image.getexif().get(EXIF_ORIENTATION, 1) > 4  # 5 … 8 swap height and width

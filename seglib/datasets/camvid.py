@@ -7,7 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from seglib.datasets.base import IGNORE_INDEX, Labels, SegmentationDataset, pair_folders
+from seglib.datasets.base import (
+    IGNORE_INDEX,
+    Pair,
+    SegmentationDataset,
+    list_files,
+    pair_folders,
+)
+from seglib.datasets.masks import Labels, check_labels
 
 CLASSES = (
     "sky",
@@ -41,22 +48,25 @@ class StreetDataset(SegmentationDataset):
     """CamVid's classes and folders: `<split>/*.png` with `<split>annot/*.png` of the same names."""
 
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
-    classes: ClassVar[tuple[str, ...]] = CLASSES
-    colors: ClassVar[tuple[tuple[int, int, int], ...]] = PALETTE
+    classes: tuple[str, ...] = CLASSES
+    colors: tuple[tuple[int, int, int], ...] = PALETTE
     void: ClassVar[int]  # the label that masks on disk use for `ignore_index`
 
-    def _find_pairs(self) -> list[tuple[Path, Path]]:
+    def _find_pairs(self) -> list[Pair]:
         annotations = self.root / f"{self.split}annot"
         return pair_folders(self.root / self.split, annotations, self.remedy)
 
     def _to_labels(self, values: Labels, path: Path) -> Labels:
-        wrong = values[(values >= len(CLASSES)) & (values != self.void)]
-        if wrong.size:
-            raise ValueError(
-                f"mask {path} holds label {wrong[0]}; allowed are 0 … {len(CLASSES) - 1} and "
-                f"{self.void} (void); {self.remedy}"
-            )
+        allowed = np.arange(256) < len(CLASSES)
+        allowed[self.void] = True
+        meaning = f"0 … {len(CLASSES) - 1} and {self.void} (void)"
+        check_labels(values, allowed, path, meaning, self.remedy)
         return np.where(values == self.void, np.uint8(IGNORE_INDEX), values)
+
+    def stray_masks(self) -> list[Path]:
+        used = {mask for _, mask in self._pairs}
+        found = list_files(self.root / f"{self.split}annot", (".png",), self.remedy)
+        return [mask for mask in found if mask not in used]
 
 
 class CamVid(StreetDataset):

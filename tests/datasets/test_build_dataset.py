@@ -8,6 +8,12 @@ import torch
 from seglib.datasets import available_datasets, build_dataset, toystreet
 from seglib.datasets.camvid import CLASSES, PALETTE
 
+NAMES = (
+    *("toystreet", "camvid", "voc"),
+    *(f"voc{year}" for year in range(2007, 2013)),
+    *("voc2012_aug", "cityscapes", "pets"),
+)
+
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,12 +30,13 @@ def no_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_names() -> None:
-    assert available_datasets() == ("toystreet", "camvid")
+    assert available_datasets() == NAMES
 
 
 @pytest.mark.parametrize("name", ["", "ToyStreet", "coco"])
 def test_an_unknown_name_lists_the_names(name: str) -> None:
-    with pytest.raises(ValueError, match=f"^name must be one of toystreet, camvid, got '{name}'$"):
+    expected = f"^name must be one of {', '.join(NAMES)}, got '{name}'$"
+    with pytest.raises(ValueError, match=expected):
         build_dataset(name, "train")
 
 

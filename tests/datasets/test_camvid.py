@@ -63,7 +63,9 @@ def test_a_label_out_of_range_names_file_label_and_remedy(tree: Path, label: int
     data = build_dataset("camvid", "val", tree)
     _ = data[0]
     with pytest.raises(
-        ValueError, match=rf"0002.png holds label {label};.*11 \(void\); get CamVid"
+        ValueError,
+        match=rf"0002.png holds label {label} \(1 pixel, at row 1, column 1\);"
+        r" allowed are 0 … 10 and 11 \(void\); get CamVid",
     ):
         _ = data[1]
 
