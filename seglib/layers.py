@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
@@ -268,10 +267,10 @@ class DeformableConv2d(DeformConv2d):  # type: ignore[misc]
                 f"deform_groups must divide in_channels={in_channels}, got {deform_groups}"
             )
         self.modulated = modulated
+        self.taps = deform_groups * kernel_size**2
         values = 3 if modulated else 2  # for each tap: y, x and perhaps a weight
-        taps = deform_groups * kernel_size**2
         self.conv_offset = nn.Conv2d(
-            in_channels, values * taps, kernel_size, stride, padding, dilation
+            in_channels, values * self.taps, kernel_size, stride, padding, dilation
         )
         nn.init.zeros_(self.conv_offset.weight)
         nn.init.zeros_(self.conv_offset.bias)  # type: ignore[arg-type]
@@ -280,8 +279,8 @@ class DeformableConv2d(DeformConv2d):  # type: ignore[misc]
         offset = self.conv_offset(x)  # (N, 2·taps or 3·taps, H', W')
         if not self.modulated:
             return super().forward(x, offset)
-        y, x_, mask = offset.chunk(3, dim=1)
-        return super().forward(x, torch.cat([y, x_], dim=1), mask.sigmoid())
+        offset, weight = offset.split([2 * self.taps, self.taps], dim=1)
+        return super().forward(x, offset, weight.sigmoid())
 
 
 def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
