@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seglib.backbones import BACKBONES, build_backbone
 from seglib.backbones.common import Backbone, options_of, reject_foreign_options
+from seglib.checks import check_whole
 from seglib.heads import FPN, DeepLabV3Head, DeepLabV3PlusHead, FPNHead, LastLevelMaxPool
 from seglib.layers import resize
 from seglib.published import download
@@ -132,9 +133,7 @@ def build_model(
             f"name must be <head>_<backbone> with head {', '.join(HEADS)} and backbone"
             f" {', '.join(BACKBONES)}; got {name!r}"
         )
-    for argument, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{argument} must be a whole number >= 1, got {value!r}")
+    check_whole("num_classes", num_classes)
     fixed = {"name", "output_stride", "in_channels"} & backbone_options.keys()
     if fixed:
         raise ValueError(

@@ -202,7 +202,7 @@ def test_a_wrong_image_is_named(shape: tuple[int, ...]) -> None:
         ({"output_stride": 7}, "output_stride must be 8, 16 or 32, got 7"),
         ({"num_classes": 0}, "num_classes must be a whole number >= 1, got 0"),
         ({"num_classes": 2.0}, "num_classes"),
-        ({"in_channels": -1}, "in_channels"),
+        ({"in_channels": -1}, "in_channels must be a whole number >= 1, got -1"),
         ({"head_options": {"foo": 1}}, "'foo' is no option of head deeplabv3plus"),
         ({"backbone_options": {"depth": 50}}, "'depth' is no option of mobilenetv2"),
         ({"backbone_options": {"in_channels": 1}}, "backbone_options holds 'in_channels'"),

@@ -12,6 +12,7 @@ from seglib.backbones.mobilenetv2 import MobileNetV2, MobileNetV2Classifier
 from seglib.backbones.mobilenetv3 import MobileNetV3, MobileNetV3Classifier
 from seglib.backbones.resnet import RESNETS, ResNet, ResNetClassifier
 from seglib.backbones.xception import Xception, XceptionClassifier
+from seglib.checks import check_whole
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "mobilenetv2": MobileNetV2,
@@ -65,6 +66,7 @@ def build_backbone(
     """
     if name not in BACKBONES:
         raise ValueError(f"name must be one of {', '.join(BACKBONES)}; got {name!r}")
+    check_whole("in_channels", in_channels)
     backbone = BACKBONES[name]
     reject_foreign_options(name, backbone, options)
     return backbone(
@@ -73,7 +75,12 @@ def build_backbone(
 
 
 def classifier(name: str, num_classes: int = 1000) -> nn.Module:
-    """The published ImageNet network with this backbone: (N, 3, H, W) → logits (N, num_classes)."""
+    """The published ImageNet network with this backbone: (N, 3, H, W) → logits (N, num_classes).
+
+    Raises:
+        ValueError: for an unknown name, or a number of classes below 1.
+    """
     if name not in CLASSIFIERS:
         raise ValueError(f"name must be one of {', '.join(CLASSIFIERS)}; got {name!r}")
+    check_whole("num_classes", num_classes)
     return CLASSIFIERS[name](num_classes)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seglib.heads.common import check_whole
+from seglib.checks import check_whole
 from seglib.initialization import kaiming_init
 from seglib.layers import ConvNormAct, DeformableConv2d, SeparableConv2d
 

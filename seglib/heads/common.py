@@ -2,11 +2,7 @@
 
 from collections.abc import Sequence
 
-
-def check_whole(name: str, value: int) -> None:
-    """Raise ValueError unless `value` is a whole number ≥ 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+from seglib.checks import check_whole
 
 
 def check_channels(in_channels_list: Sequence[int], levels: int = 1) -> None:

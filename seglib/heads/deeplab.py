@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from seglib.checks import check_whole
 from seglib.heads.aspp import ASPP, to_separable
-from seglib.heads.common import check_channels, check_whole
+from seglib.heads.common import check_channels
 from seglib.initialization import kaiming_init
 from seglib.layers import ConvNormAct, resize
 

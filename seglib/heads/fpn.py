@@ -9,7 +9,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglib.heads.common import check_channels, check_whole
+from seglib.checks import check_whole
+from seglib.heads.common import check_channels
 from seglib.initialization import kaiming_init, kaiming_uniform_init
 from seglib.layers import ConvNormAct, resize
 

@@ -145,6 +145,10 @@ def test_unknown_names() -> None:
         build_backbone("foo")
     with pytest.raises(ValueError, match="'foo'"):
         classifier("foo")
+    with pytest.raises(ValueError, match="in_channels must be a whole number >= 1, got 0"):
+        build_backbone("resnet18", in_channels=0)
+    with pytest.raises(ValueError, match="num_classes must be a whole number >= 1, got 0"):
+        classifier("ghostnet", 0)
 
 
 def test_a_backbone_takes_the_classification_file() -> None:
