@@ -1,12 +1,23 @@
-"""Losses for segmentation."""
+"""Losses for segmentation: logits (N, C, H, W) and a mask (N, H, W) of labels give one number.
+
+All leave out the pixels of label `ignore_index`, from the sum and from the count, and sum
+half-precision logits in float32.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal, Protocol, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seglib.loss_inputs import Reduction, checked, pixel_weights, reduced
 
+
+@overload
 def cross_entropy(
     logits: Tensor,
     mask: Tensor,
@@ -14,7 +25,27 @@ def cross_entropy(
     weight: Tensor | None = None,
     ignore_index: int = 255,
     label_smoothing: float = 0.0,
-) -> Tensor:
+    reduction: Literal["mean"] = "mean",
+) -> Tensor: ...
+@overload
+def cross_entropy(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    label_smoothing: float = 0.0,
+    reduction: Literal["sum_and_count"],
+) -> tuple[Tensor, Tensor]: ...
+def cross_entropy(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor | tuple[Tensor, Tensor]:
     """Mean of −log softmax(logits)[label] over the pixels that have a label.
 
     Equal to `torch.nn.functional.cross_entropy`, except that a batch without any label gives 0 with
@@ -25,55 +56,187 @@ def cross_entropy(
     Args:
         logits: (N, C, H, W), floating point.
         mask: (N, H, W), integers: 0 … C − 1, or `ignore_index`.
-        weight: (C,), each class's weight; the mean is then the weighted one.
+        weight: (C,), each class's weight, ≥ 0; the mean is then the weighted one.
         ignore_index: the label of pixels that do not count.
         label_smoothing: share of the target spread evenly over all classes, in [0, 1].
+        reduction: "mean", or "sum_and_count" for the two numbers of which it is the quotient, so
+            that several processes can add up each and divide once.
     Returns:
-        A scalar; float64 for float64 logits, else float32.
+        A scalar, or two; float64 for float64 logits, else float32.
     Raises:
         ValueError: if shapes or types do not fit, or a label is out of range.
     """
-    if logits.ndim != 4 or not logits.is_floating_point():
-        raise ValueError(
-            "logits must be floating point of shape (N, C, H, W),"
-            f" got {logits.dtype} {tuple(logits.shape)}"
-        )
-    batch, num_classes, height, width = logits.shape
-    if tuple(mask.shape) != (batch, height, width):
-        raise ValueError(
-            f"mask must have the shape {(batch, height, width)} to fit the logits"
-            f" {tuple(logits.shape)}, got {tuple(mask.shape)}"
-        )
-    if mask.is_floating_point() or mask.is_complex() or mask.dtype == torch.bool:
-        raise ValueError(f"mask must hold integers, got {mask.dtype}")
-    if weight is not None and tuple(weight.shape) != (num_classes,):
-        raise ValueError(f"weight must have the shape ({num_classes},), got {tuple(weight.shape)}")
+    logits, mask, weight = checked(logits, mask, weight, ignore_index, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-
-    mask = mask.to(torch.int64)
-    valid = mask != ignore_index
-    out_of_range = valid & ((mask < 0) | (mask >= num_classes))
-    if bool(out_of_range.any()):  # the one point where a GPU has to be waited for
-        label = int(mask[out_of_range][0])
-        raise ValueError(
-            f"mask holds label {label}, allowed is 0 to {num_classes - 1} or {ignore_index}"
-            f" (ignored); raise num_classes (now {num_classes}) or map the label"
-        )
-
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    weight = None if weight is None else weight.to(logits)
-    total = F.cross_entropy(
+    loss = F.cross_entropy(
         logits,
         mask,
         weight=weight,
         ignore_index=ignore_index,
-        reduction="sum",
+        reduction="none",
         label_smoothing=label_smoothing,
-    )
-    if weight is None:
-        count = valid.sum().to(logits.dtype)
-    else:
-        count = (weight[torch.where(valid, mask, 0)] * valid).sum()
-    # Without a label the total is 0 and so is its gradient: any divisor but 0 keeps both.
-    return total / torch.where(count > 0, count, 1.0)
+    )  # (N, H, W), 0 where ignored
+    counts = pixel_weights(logits, mask, weight, ignore_index)
+    return reduced(loss.sum(), counts.sum(), reduction)
+
+
+@overload
+def focal(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    gamma: float = 2.0,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Literal["mean"] = "mean",
+) -> Tensor: ...
+@overload
+def focal(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    gamma: float = 2.0,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Literal["sum_and_count"],
+) -> tuple[Tensor, Tensor]: ...
+def focal(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    gamma: float = 2.0,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Reduction = "mean",
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Mean of −(1 − p)^gamma · log p over the pixels that have a label, p the label's probability.
+
+    What the network is sure of weighs less. With `gamma` 0 it is `cross_entropy`. (Other code
+    divides by the ignored pixels too, and for gamma < 1 has a gradient of nan where p is 1.)
+
+    Args:
+        logits, mask, weight, ignore_index, reduction: as for `cross_entropy`.
+        gamma: ≥ 0.
+    Returns:
+        A scalar, or two; float64 for float64 logits, else float32.
+    Raises:
+        ValueError: if `gamma` is negative or not finite; else as `cross_entropy`.
+    Source: Lin et al., Focal Loss, §3.2 (arXiv 1708.02002); its α is `weight`, and it divides by
+        the number of objects, which segmentation does not have.
+    """
+    logits, mask, weight = checked(logits, mask, weight, ignore_index, reduction)
+    if not (gamma >= 0 and math.isfinite(gamma)):
+        raise ValueError(f"gamma must be a finite number >= 0, got {gamma}")
+    loss = F.cross_entropy(logits, mask, ignore_index=ignore_index, reduction="none")
+    # 1 − p without cancellation. Where it is 0, a power below 1 has an infinite slope: 0 · ∞ is
+    # nan.
+    doubt = (-torch.expm1(-loss)).clamp_min(torch.finfo(loss.dtype).tiny)
+    counts = pixel_weights(logits, mask, weight, ignore_index)
+    return reduced((counts * doubt**gamma * loss).sum(), counts.sum(), reduction)
+
+
+def dice(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """1 − D, D the mean over the classes that occur in the mask of the soft Dice coefficient
+
+        D[c] = 2 Σ p g / (Σ p² + Σ g²),
+
+    with p the softmax probability of class c, g its indicator (1 where the label is c), and sums
+    over all pixels of the batch that have a label.
+
+    A class that occurs has Σ g² ≥ 1, so that nothing has to be added to keep the quotient finite.
+    (Other code counts absent classes as 0 or, with a smoothing term, as 1; or takes D image by
+    image.) A batch without any label gives 0 with a gradient of 0.
+
+    Args:
+        logits, mask, ignore_index: as for `cross_entropy`.
+        weight: (C,), each class's weight in the mean, ≥ 0.
+        reduction: "mean"; D is no quotient of sums over pixels, so that processes can't share it.
+    Returns:
+        A scalar in [0, 1]; float64 for float64 logits, else float32.
+    Raises:
+        ValueError: as `cross_entropy`, or if `reduction` is "sum_and_count".
+    Source: Milletari et al., V-Net, §3 (arXiv 1606.04797).
+    """
+    logits, mask, weight = checked(logits, mask, weight, ignore_index, reduction)
+    if reduction != "mean":
+        raise ValueError(f"reduction must be 'mean' for the Dice loss, got {reduction!r}")
+    label = mask.masked_fill(mask == ignore_index, -1)[:, None]  # (N, 1, H, W)
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    target = label == classes[:, None, None]  # (N, C, H, W), False where ignored
+    probability = logits.softmax(1) * (label >= 0)
+    pixels = target.sum((0, 2, 3))  # (C,)
+    overlap = (probability * target).sum((0, 2, 3))
+    size = probability.square().sum((0, 2, 3)) + pixels
+    present = pixels > 0
+    coefficient = 2 * overlap / torch.where(present, size, 1.0)
+    share = present.to(logits.dtype) if weight is None else present * weight
+    return reduced((share * (1 - coefficient)).sum(), share.sum(), "mean")
+
+
+def cross_entropy_dice(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """`cross_entropy` + `dice`: the first has a gradient for every pixel, the second weighs each
+    class alike. Arguments and errors as for `dice`.
+    """
+    overlap = dice(logits, mask, weight=weight, ignore_index=ignore_index, reduction=reduction)
+    return overlap + cross_entropy(logits, mask, weight=weight, ignore_index=ignore_index)
+
+
+class Loss(Protocol):
+    """What all losses have in common."""
+
+    def __call__(
+        self,
+        logits: Tensor,
+        mask: Tensor,
+        *,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+    ) -> Tensor: ...
+
+
+class PixelLoss(Protocol):
+    """A loss that is a quotient of two sums over pixels: processes add up each and divide once."""
+
+    @overload
+    def __call__(
+        self,
+        logits: Tensor,
+        mask: Tensor,
+        *,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        reduction: Literal["mean"] = "mean",
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self,
+        logits: Tensor,
+        mask: Tensor,
+        *,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        reduction: Literal["sum_and_count"],
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+PIXEL_LOSSES: Mapping[str, PixelLoss] = {"cross_entropy": cross_entropy, "focal": focal}
+LOSSES: Mapping[str, Loss] = {
+    **PIXEL_LOSSES,
+    "dice": dice,
+    "cross_entropy+dice": cross_entropy_dice,
+}
