@@ -50,7 +50,7 @@ def test_step_decay_falls_at_multiples_only(step: int, step_size: int, gamma: fl
     assert 0.0 <= factor <= 1.0
     assert step_decay(step - step % step_size, step_size, gamma) == factor
     assert step_decay(step + step_size, step_size, gamma) == pytest.approx(
-        gamma * factor, abs=1e-300
+        gamma * factor, rel=1e-12, abs=1e-300
     )
 
 
