@@ -1,17 +1,23 @@
 """Joint transforms: image and mask stay together, masks are never interpolated."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from seglib.datasets import build_dataset
+from seglib.datasets import available_datasets, build_dataset
 from seglib.datasets.transforms import (
     MEAN,
     STD,
+    TRAIN,
+    Augmentation,
     denormalize,
+    eval_preset,
     eval_transform,
     normalize,
+    train_preset,
     train_transform,
 )
 
@@ -162,3 +168,35 @@ def test_on_a_real_item() -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train_transform(**{"crop_size": (8, 8), **arguments})
+
+
+def test_every_data_set_has_a_preset() -> None:
+    assert set(TRAIN) >= set(available_datasets())
+
+
+@pytest.mark.parametrize("name", sorted(TRAIN))
+def test_presets_give_their_crop(name: str) -> None:
+    torch.manual_seed(0)
+    crop = TRAIN[name].crop_size
+    image, mask = train_preset(name)(*encoded())
+    assert (image.shape, mask.shape) == ((3, *crop), crop)
+    assert train_preset(name, (40, 50))(*encoded())[1].shape == (40, 50)
+    assert eval_preset(name)(*encoded())[1].shape == (48, 64)
+    assert eval_preset(name, crop=True)(*encoded())[1].shape == crop
+
+
+def test_presets_follow_the_published_recipes() -> None:
+    assert TRAIN["voc"] == TRAIN["voc2012_aug"] == Augmentation((513, 513), (0.5, 2.0), 0.5, 0.0)
+    assert TRAIN["cityscapes"] == Augmentation((768, 768), (1.0, 1.0), 0.5, 0.5)
+    torch.manual_seed(0)
+    image, mask = train_preset("voc", (48, 64))(*encoded())
+    inside = mask != 255
+    assert (shown(image) - mask)[inside].abs().median() < 0.1  # colours are left alone
+    image, mask = train_preset("cityscapes", (48, 64))(*encoded())
+    assert (shown(image) - mask).abs().median() > 0.1
+
+
+@pytest.mark.parametrize("preset", [train_preset, eval_preset])
+def test_an_unknown_preset_lists_the_names(preset: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match=r"^name must be one of toystreet, .*, got 'coco'$"):
+        preset("coco")
