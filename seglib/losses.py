@@ -196,6 +196,51 @@ def cross_entropy_dice(
     return overlap + cross_entropy(logits, mask, weight=weight, ignore_index=ignore_index)
 
 
+Balance = Literal["median_frequency", "inverse_log"]
+
+
+def class_weights(counts: Tensor, method: Balance = "median_frequency") -> Tensor:
+    """A weight for each class, larger for rare ones, for the losses' `weight`.
+
+    - `median_frequency`: m / f[c], f[c] the share of class c in the images where it occurs, m the
+      median of f. The class in the middle gets 1.
+    - `inverse_log`: 1 / ln(1.02 + p[c]), p[c] the share of class c in all pixels: from 1.4 for a
+      class that is everywhere to 50 for one that is nearly nowhere.
+
+    A class that never occurs gets 0: there is nothing to learn it from. (A plain inverse is
+    infinite there.)
+
+    Args:
+        counts: pixels of each class, ≥ 0: (C,) over the whole data set, or (images, C) image by
+            image. The former counts as one image, in which median frequency is m / counts[c].
+        method: "median_frequency" or "inverse_log".
+    Returns:
+        float32 (C,).
+    Raises:
+        ValueError: if an argument is out of its range, or no class has a pixel.
+    Source: Eigen, Fergus (arXiv 1411.4734); ENet (arXiv 1606.02147).
+    """
+    if counts.ndim not in (1, 2) or counts.is_complex() or not bool((counts >= 0).all()):
+        raise ValueError(
+            "counts must be numbers >= 0 of shape (C,) or (images, C),"
+            f" got {counts.dtype} {tuple(counts.shape)}"
+        )
+    images = counts.double().reshape(-1, counts.shape[-1])
+    pixels = images.sum(0)  # (C,)
+    present = pixels > 0
+    if not (bool(present.any()) and bool(pixels.isfinite().all())):
+        raise ValueError(f"counts must hold a pixel of one class at least, got {pixels.tolist()}")
+    if method == "median_frequency":
+        where_it_occurs = ((images > 0) * images.sum(1, keepdim=True)).sum(0)
+        frequency = pixels / where_it_occurs
+        weight = frequency[present].quantile(0.5) / frequency
+    elif method == "inverse_log":
+        weight = 1 / (1.02 + pixels / pixels.sum()).log()
+    else:
+        raise ValueError(f"method must be 'median_frequency' or 'inverse_log', got {method!r}")
+    return torch.where(present, weight, 0.0).float()
+
+
 class Loss(Protocol):
     """What all losses have in common."""
 

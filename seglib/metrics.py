@@ -1,4 +1,4 @@
-"""Segmentation scores from one confusion matrix, counted image by image."""
+"""Segmentation scores from one confusion matrix, counted image by image; averages of a run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Labels = Tensor | NDArray[np.generic]  # what `update` takes: a tensor on any device, or an array
+from seglib.labels import Labels, check_num_classes, checked_pair
+from seglib.processes import in_process_group, sum_over_processes
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,13 @@ class Scores:
     def as_dict(self) -> dict[str, float | int | list[float | None] | None]:
         """All figures by name, ready for JSON, which has no nan: None stands for it."""
         return {
-            "overall_accuracy": _none_for_nan(self.overall_accuracy),
-            "mean_accuracy": _none_for_nan(self.mean_accuracy),
-            "frequency_weighted_accuracy": _none_for_nan(self.frequency_weighted_accuracy),
-            "frequency_weighted_iou": _none_for_nan(self.frequency_weighted_iou),
-            "mean_iou": _none_for_nan(self.mean_iou),
-            "class_iou": [_none_for_nan(iou) for iou in self.class_iou],
-            "class_accuracy": [_none_for_nan(accuracy) for accuracy in self.class_accuracy],
+            "overall_accuracy": none_for_nan(self.overall_accuracy),
+            "mean_accuracy": none_for_nan(self.mean_accuracy),
+            "frequency_weighted_accuracy": none_for_nan(self.frequency_weighted_accuracy),
+            "frequency_weighted_iou": none_for_nan(self.frequency_weighted_iou),
+            "mean_iou": none_for_nan(self.mean_iou),
+            "class_iou": [none_for_nan(iou) for iou in self.class_iou],
+            "class_accuracy": [none_for_nan(accuracy) for accuracy in self.class_accuracy],
             "num_pixels": self.num_pixels,
         }
 
@@ -109,15 +108,15 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-            raise ValueError(f"num_classes must be an integer >= 1, got {num_classes!r}")
+        check_num_classes(num_classes)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
-        self.matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything counted so far."""
-        self.matrix = torch.zeros_like(self.matrix)
+        self.matrix = torch.zeros(self.num_classes, self.num_classes, dtype=torch.int64)
+        self._gathered = torch.zeros_like(self.matrix)  # what other processes have counted
 
     def update(self, prediction: Labels, mask: Labels) -> None:
         """Count the pixels of one image or one batch; if it raises, nothing was counted.
@@ -131,40 +130,13 @@ class ConfusionMatrix:
             ValueError: if shapes or types do not fit, or if a label, a prediction or a logit that
                 counts is not in 0 … num_classes − 1, or is not a number.
         """
-        label = _integers("mask", _tensor("mask", mask))
-        scores = _tensor("prediction", prediction)
-        counted = label != self.ignore_index
-        if scores.is_floating_point():
-            predicted = self._largest(scores, label, counted.to(scores.device))
-        else:
-            predicted = _integers("prediction", scores)
-        if predicted.shape != label.shape:
-            raise ValueError(
-                f"prediction has shape {tuple(scores.shape)}, the mask {tuple(label.shape)};"
-                " they must be equal"
-            )
-        counted, label = counted.to(predicted.device), label.to(predicted.device)
+        predicted, label, counted = checked_pair(
+            prediction, mask, self.num_classes, self.ignore_index
+        )
         row, column = label[counted], predicted[counted]
-        _check_range("mask", "label", row, self.num_classes)
-        _check_range("prediction", "class", column, self.num_classes)
         cells = torch.bincount(row * self.num_classes + column, minlength=self.num_classes**2)
         # A new tensor, so that a matrix someone holds does not change under their hands.
         self.matrix = self.matrix + cells.reshape(self.matrix.shape).cpu()
-
-    def _largest(self, logits: Tensor, label: Tensor, counted: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, H, W), refusing what argmax would hide: other channel counts, nan."""
-        expected = (*label.shape[:-2], self.num_classes, *label.shape[-2:])
-        if label.ndim not in (2, 3) or tuple(logits.shape) != expected:
-            raise ValueError(
-                f"prediction has shape {tuple(logits.shape)}, floating-point logits for a mask"
-                f" {tuple(label.shape)} and num_classes={self.num_classes} must be {expected}"
-            )
-        largest, predicted = logits.detach().max(dim=-3)  # max hands a nan on
-        if bool((largest.isnan() & counted).any()):
-            raise ValueError(
-                "prediction holds nan where the mask holds a label: the network has diverged"
-            )
-        return predicted
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add what `other` has counted, another process's share of the data, say.
@@ -177,6 +149,18 @@ class ConfusionMatrix:
             if mine != theirs:
                 raise ValueError(f"other has {name}={theirs}, it must be {mine} as here")
         self.matrix = self.matrix + other.matrix
+
+    def gather(self) -> None:
+        """Add what all other processes have counted; afterwards each holds the sum over all.
+
+        Every process of torch's default group has to call it, also one that counted nothing.
+        Without such a group (one process) nothing happens. More images may be counted afterwards
+        and gathered again: no pixel is added twice.
+        """
+        if in_process_group():
+            own = self.matrix - self._gathered
+            self.matrix = sum_over_processes(own)
+            self._gathered = self.matrix - own
 
     def compute(self) -> Scores:
         """The scores of everything counted so far, in double precision."""
@@ -196,39 +180,60 @@ class ConfusionMatrix:
         )
 
 
-def _tensor(name: str, values: Labels) -> Tensor:
-    if isinstance(values, Tensor):
-        return values
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        # A copy of a type that torch knows: arrays may be read-only, reversed, 16-bit or
-        # big-endian.
-        wide = np.int64 if values.dtype.kind in "iu" else np.float64
-        return torch.from_numpy(values.astype(wide, order="C"))
-    kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
-    raise ValueError(f"{name} must be a tensor or an array of numbers, got {kind}")
+class RunningAverage:
+    """The mean of numbers as they come: a loss over the steps since the last line printed, say.
+
+    It starts as nan, the mean of nothing.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything averaged so far."""
+        self._own = torch.zeros(2, dtype=torch.float64)  # Σ value · count, Σ count
+        self._gathered = torch.zeros_like(self._own)  # the same, of all other processes
+
+    def update(self, value: float | Tensor, count: float = 1) -> None:
+        """Add a value that stands for `count` others: a batch's mean, and how many images it has.
+
+        Args:
+            value: a number, or a tensor of one element; its graph is not kept.
+            count: its weight, finite and ≥ 0. (Public code counts every batch alike, also the last
+                and smaller one.)
+        Raises:
+            ValueError: if `value` is no single number or `count` is out of its range.
+        """
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise ValueError(f"value must be one number, got a tensor {tuple(value.shape)}")
+            value = value.item()
+        if not (count >= 0 and math.isfinite(count)):
+            raise ValueError(f"count must be a finite number >= 0, got {count}")
+        if count:  # 0 · nan is nan: what counts nothing is not looked at
+            self._own += torch.tensor((value * count, count), dtype=torch.float64)
+
+    def merge(self, other: RunningAverage) -> None:
+        """Add what `other` has averaged."""
+        self._own += other._own + other._gathered
+
+    def gather(self) -> None:
+        """Add what all other processes have averaged; see `ConfusionMatrix.gather`."""
+        if in_process_group():
+            self._gathered = sum_over_processes(self._own) - self._own
+
+    @property
+    def count(self) -> float:
+        """Σ count of everything so far."""
+        return (self._own + self._gathered)[1].item()
+
+    def compute(self) -> float:
+        """The mean of everything so far."""
+        total, count = self._own + self._gathered
+        return (total / count).item()
 
 
-def _integers(name: str, values: Tensor) -> Tensor:
-    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
-        raise ValueError(f"{name} must hold integers, got {values.dtype}")
-    if values.ndim < 2:
-        raise ValueError(f"{name} must have the shape (..., H, W), got {tuple(values.shape)}")
-    return values.to(torch.int64)
-
-
-def _check_range(name: str, what: str, values: Tensor, num_classes: int) -> None:
-    if values.numel() == 0:
-        return
-    low, high = (int(bound) for bound in torch.aminmax(values))
-    if low < 0 or high >= num_classes:
-        worst = low if low < 0 else high
-        raise ValueError(
-            f"{name} holds {what} {worst}, allowed is 0 to {num_classes - 1}"
-            f" (num_classes={num_classes})"
-        )
-
-
-def _none_for_nan(value: float) -> float | None:
+def none_for_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 

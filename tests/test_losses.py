@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
-from seglib.losses import LOSSES, PIXEL_LOSSES, Loss, PixelLoss, cross_entropy, dice, focal
+from seglib.losses import (
+    LOSSES,
+    PIXEL_LOSSES,
+    Balance,
+    Loss,
+    PixelLoss,
+    class_weights,
+    cross_entropy,
+    dice,
+    focal,
+)
 
 WEIGHT = torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0], dtype=torch.float64)
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -410,3 +420,70 @@ def test_label_smoothing_is_checked(label_smoothing: float) -> None:
 def test_gamma_is_checked(gamma: float) -> None:
     with pytest.raises(ValueError, match="gamma must be a finite number >= 0"):
         focal(LOGITS, MASK, gamma=gamma)
+
+
+# Class weights
+
+
+def test_median_frequency_by_hand() -> None:
+    # Image by image. Class 0: 60 of 200 pixels of the images with it; 1: 40 / 100; 2: 100 / 100.
+    counts = torch.tensor([[60, 40, 0, 0], [0, 0, 100, 0]])
+    frequency = [0.6, 0.4, 1.0]
+    expected = [0.6 / f for f in frequency] + [0.0]
+    torch.testing.assert_close(class_weights(counts), torch.tensor(expected))
+    # Over the whole data set only the ratios of the counts matter.
+    torch.testing.assert_close(class_weights(counts.sum(0)), torch.tensor([1, 1.5, 0.6, 0]))
+    # An even number of classes has two in the middle.
+    torch.testing.assert_close(class_weights(torch.tensor([10, 30])), torch.tensor([2, 2 / 3]))
+
+
+def test_inverse_log_by_hand() -> None:
+    weights = class_weights(torch.tensor([75, 25, 0]), "inverse_log")
+    expected = [1 / math.log(1.77), 1 / math.log(1.27), 0.0]
+    torch.testing.assert_close(weights, torch.tensor(expected))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(0, 10**12), min_size=1, max_size=12).filter(any),
+    st.sampled_from(["median_frequency", "inverse_log"]),
+    st.integers(1, 1000),
+)
+def test_class_weights_are_larger_for_rarer_classes(
+    counts: list[int], method: Balance, times: int
+) -> None:
+    weights = class_weights(torch.tensor(counts), method)
+    assert weights.dtype == torch.float32
+    assert weights.isfinite().all()
+    assert [count > 0 for count in counts] == (weights > 0).tolist()
+    torch.testing.assert_close(class_weights(times * torch.tensor(counts), method), weights)
+    present = sorted(
+        (count, -weight) for count, weight in zip(counts, weights.tolist(), strict=True)
+    )
+    falling = [-weight for count, weight in present if count]
+    assert falling == sorted(falling, reverse=True)
+
+
+@every_loss
+def test_losses_take_the_class_weights(loss: Loss) -> None:
+    logits, mask = random_batch(0)
+    mask[mask == 2] = 255
+    weight = class_weights(torch.bincount(mask[mask != 255], minlength=5))
+    assert weight[2] == 0.0
+    assert loss(logits, mask, weight=weight).isfinite()
+
+
+@pytest.mark.parametrize(
+    "counts, method, message",
+    [
+        (torch.zeros(3), "median_frequency", "counts must hold a pixel of one class at least"),
+        (torch.tensor([1, -1]), "median_frequency", "counts must be numbers >= 0"),
+        (torch.tensor([1, math.nan]), "median_frequency", "counts must be numbers >= 0"),
+        (torch.tensor([1, math.inf]), "inverse_log", "counts"),
+        (torch.tensor(3), "median_frequency", "counts"),
+        (torch.ones(3), "inverse", "method must be 'median_frequency' or 'inverse_log'"),
+    ],
+)
+def test_class_weights_check_their_arguments(counts: Tensor, method: Balance, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        class_weights(counts, method)

@@ -6,12 +6,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix, jaccard_score
-from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    jaccard_score,
+    recall_score,
+)
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
+    MulticlassJaccardIndex,
+)
 
-from seglib.metrics import ConfusionMatrix, Scores
+from seglib.metrics import ConfusionMatrix, RunningAverage, Scores
 
 
 def random_pair(
@@ -211,3 +221,106 @@ def test_scores_as_json_and_as_text() -> None:
     assert "class 2" in str(scores)
     with pytest.raises(ValueError, match="2 names"):
         scores.table(("sky", "road"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    num_classes=st.integers(2, 8),
+    missing=st.integers(0, 7),
+    ignore_index=st.sampled_from([255, -1, 0]),
+)
+def test_the_five_scores_on_random_data(
+    seed: int, num_classes: int, missing: int, ignore_index: int
+) -> None:
+    """Also where a class is only predicted, only labelled, or neither."""
+    prediction, mask = random_pair(seed, num_classes, (2, 9, 11))
+    mask[mask == missing] = 255
+    if seed % 2:
+        prediction[prediction == (missing + seed) % num_classes] = 0
+    mask[mask == 255] = ignore_index
+    matrix = ConfusionMatrix(num_classes, ignore_index)
+    matrix.update(prediction, mask)
+    scores = matrix.compute()
+    valid = mask != ignore_index
+    assume(bool(valid.any()))
+    y_true, y_pred = mask[valid].numpy(), prediction[valid].numpy()
+    every = list(range(num_classes))
+    seen, labelled = np.union1d(y_true, y_pred), np.unique(y_true)
+
+    iou = np.full(num_classes, np.nan)
+    iou[seen] = jaccard_score(y_true, y_pred, labels=seen, average=None, zero_division=0.0)
+    np.testing.assert_allclose(scores.class_iou, iou, rtol=1e-14)
+    recall = recall_score(y_true, y_pred, labels=every, average=None, zero_division=np.nan)
+    np.testing.assert_allclose(scores.class_accuracy, recall, rtol=1e-14)
+    assert scores.overall_accuracy == pytest.approx(accuracy_score(y_true, y_pred))
+    assert scores.mean_iou == pytest.approx(
+        jaccard_score(y_true, y_pred, labels=seen, average="macro")
+    )
+    assert scores.mean_accuracy == pytest.approx(
+        recall_score(y_true, y_pred, labels=labelled, average="macro")
+    )
+    assert scores.frequency_weighted_iou == pytest.approx(
+        jaccard_score(y_true, y_pred, labels=labelled, average="weighted")
+    )
+
+    options = {"num_classes": num_classes, "ignore_index": ignore_index}
+    theirs = MulticlassConfusionMatrix(**options)(prediction, mask)
+    assert torch.equal(matrix.matrix, theirs)
+    micro = MulticlassAccuracy(average="micro", **options)(prediction, mask)
+    assert scores.overall_accuracy == pytest.approx(micro.item(), rel=1e-6)
+    if ignore_index not in every:  # theirs leaves the ignored class out of the mean
+        macro = MulticlassJaccardIndex(average="macro", **options)(prediction, mask)
+        assert scores.mean_iou == pytest.approx(macro.item(), rel=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(0, 50)), max_size=8), st.integers(0, 8))
+def test_a_running_average_is_the_weighted_mean(pairs: list[tuple[float, int]], cut: int) -> None:
+    whole, first, second = RunningAverage(), RunningAverage(), RunningAverage()
+    for number, (value, count) in enumerate(pairs):
+        whole.update(value, count)
+        (first if number < cut else second).update(
+            torch.tensor([value], dtype=torch.float64), count
+        )
+    first.merge(second)
+    counts = [count for _, count in pairs]
+    assert whole.count == first.count == sum(counts)
+    if sum(counts):
+        expected = np.average([value for value, _ in pairs], weights=counts)
+        assert whole.compute() == pytest.approx(expected, abs=1e-7)
+        assert first.compute() == pytest.approx(expected, abs=1e-7)
+    else:
+        assert math.isnan(whole.compute())
+
+
+def test_a_running_average_is_of_what_counts() -> None:
+    average = RunningAverage()
+    assert math.isnan(average.compute())
+    average.update(2.0)
+    average.update(torch.tensor(5.0, requires_grad=True), 2)
+    average.update(math.nan, 0)
+    assert average.compute() == 4.0
+    average.reset()
+    assert average.count == 0
+    assert math.isnan(average.compute())
+    average.update(math.nan)  # a lost run is seen
+    assert math.isnan(average.compute())
+
+
+@pytest.mark.parametrize(
+    "value, count, message",
+    [
+        (torch.zeros(2), 1, r"value must be one number, got a tensor \(2,\)"),
+        (1.0, -1, "count must be a finite number >= 0, got -1"),
+        (1.0, math.nan, "count"),
+        (1.0, math.inf, "count"),
+    ],
+)
+def test_a_running_average_checks_its_arguments(
+    value: float | torch.Tensor, count: float, message: str
+) -> None:
+    average = RunningAverage()
+    with pytest.raises(ValueError, match=message):
+        average.update(value, count)
+    assert average.count == 0
