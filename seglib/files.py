@@ -53,6 +53,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(*paths: Path) -> None:
+    """Remove what `atomic_path` leaves of each path when the process is killed while it writes."""
+    for path in paths:
+        for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
+            leftover.unlink(missing_ok=True)
+
+
 def read_tensors(path: str | Path) -> Mapping[str, object]:
     """Read a `.safetensors` or PyTorch file: the tensors by their names, or what a PyTorch file
     wraps them in.

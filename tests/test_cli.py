@@ -462,7 +462,7 @@ def test_an_interrupted_run_goes_on(
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr("seglib.training.save_weights", interrupt)
+        patched.setattr("seglib.run.save_weights", interrupt)
         code, _, err = run(*short_run(toy_root, halves))
     assert code == 130
     assert err == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,12 +19,21 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
     """For each step from `start` to `stop`, the (epoch, index) pairs of its batch.
 
     Every epoch is a new permutation drawn from (seed, epoch); images left over by the last full
-    batch wait for another epoch, since a batch of one would break BatchNorm.
+    batch wait for another epoch, since a batch of one would break BatchNorm. With `share` (i, n) it
+    is the i-th of the batch's n equal parts.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, start: int, stop: int) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        start: int,
+        stop: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self.length, self.batch_size, self.seed = length, batch_size, seed
-        self.start, self.stop = start, stop
+        self.start, self.stop, self.share = start, stop, share
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -35,8 +45,10 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
             if step == self.start or batch == 0:
                 generator = torch.Generator().manual_seed(_key(self.seed, epoch))
                 order = torch.randperm(self.length, generator=generator).tolist()
-            first = batch * self.batch_size
-            yield [(epoch, index) for index in order[first : first + self.batch_size]]
+            number, shares = self.share
+            size = self.batch_size // shares
+            first = batch * self.batch_size + number * size
+            yield [(epoch, index) for index in order[first : first + size]]
 
 
 class KeyedDataset(Dataset[tuple[Tensor, Tensor, int]]):
@@ -64,17 +76,28 @@ def train_batches(
     start: int,
     stop: int,
     num_workers: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> DataLoader[Batch]:
-    """The batches of steps `start` to `stop`; the same whether or not one started at 0."""
+    """The batches of steps `start` to `stop`; the same whether or not one started at 0.
+
+    Several processes get the same batches in parts: process i of n with `share` (i, n).
+    """
     return DataLoader(
         KeyedDataset(data, seed),  # type: ignore[arg-type]
-        batch_sampler=StepSampler(length, batch_size, seed, start, stop),
+        batch_sampler=StepSampler(length, batch_size, seed, start, stop, share),
         num_workers=num_workers,
         collate_fn=_collate,
+        worker_init_fn=ignore_interrupts,
         generator=torch.Generator().manual_seed(
             seed
         ),  # workers' seeds; leaves the global generator alone
     )
+
+
+def ignore_interrupts(worker: int = 0) -> None:
+    """For a process that loads images: Ctrl-C goes to all, and this one's work is still needed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def as_input(image: Tensor) -> Tensor:
