@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from seglib.images import Picture, to_image
+from seglib.optimisation import optimise
 from seglib.sliding import MAX_PIXELS, Views, view_scores, window_strips
+
+__all__ = ["optimise", "predict", "predict_proba", "predict_strips"]
 
 Join = Callable[[list[Tensor]], Tensor | list[Tensor]]
 
