@@ -8,6 +8,7 @@ from pathlib import Path
 from seglib.datasets.base import JointTransform, SegmentationDataset
 from seglib.datasets.camvid import CamVid
 from seglib.datasets.cityscapes import Cityscapes
+from seglib.datasets.folder import Folder
 from seglib.datasets.pets import Pets
 from seglib.datasets.toystreet import ToyStreet, cached_toystreet
 from seglib.datasets.voc import (
@@ -28,7 +29,7 @@ _DATASETS: dict[str, type[SegmentationDataset]] = {
     for dataset in (
         *(ToyStreet, CamVid, VOC),
         *(VOC2007, VOC2008, VOC2009, VOC2010, VOC2011, VOC2012, VOC2012Aug),
-        *(Cityscapes, Pets),
+        *(Cityscapes, Pets, Folder),
     )
 }
 

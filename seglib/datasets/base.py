@@ -24,6 +24,10 @@ JointTransform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Ten
 Pair = tuple[Path, Path]  # an image and its mask
 
 
+class SplitMissingError(FileNotFoundError):
+    """The split's images are not there at all, as those of a test split may not be."""
+
+
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     """Images with one label per pixel. A data set is a subclass with a table and two small methods.
 
@@ -40,7 +44,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     Raises:
         ValueError: if `split` is unknown, or files don't pair; from an item, if a file is damaged
             or does not fit.
-        FileNotFoundError: if a folder or a mask is missing.
+        FileNotFoundError: if a folder, an image or a mask is missing.
     """
 
     name: ClassVar[str]
@@ -69,9 +73,12 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
         self.mistakes = []
         self._pairs = self._find_pairs()
         for image, mask in self._pairs:
-            for file, what in ((image, f"image {image}"), (mask, f"mask {mask} of image {image}")):
-                if not file.is_file():
-                    self.mistakes.append(FileNotFoundError(f"{what} is missing; {self.remedy}"))
+            if not image.is_file():
+                text = f"image {image} is missing; {self.remedy}"
+                self.mistakes.append(FileNotFoundError(text))
+            elif not mask.is_file():
+                text = f"mask {mask} of image {image} is missing; {self._remedy_for(mask)}"
+                self.mistakes.append(FileNotFoundError(text))
         if check_files and self.mistakes:
             first, more = self.mistakes[0], len(self.mistakes) - 1
             raise type(first)(f"{first}; {more} more like it" if more else str(first))
@@ -86,6 +93,10 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
 
     def _read_mask(self, path: Path) -> Labels:
         return read_mask(path)
+
+    def _remedy_for(self, mask: Path) -> str:
+        """What to do where `mask` is missing."""
+        return self.remedy
 
     @property
     def palette(self) -> Tensor:
@@ -160,29 +171,31 @@ def pair_folders(image_dir: Path, mask_dir: Path, remedy: str) -> list[Pair]:
     Raises:
         FileNotFoundError: if a folder is missing or no image is there; says `remedy`.
     """
+    if not image_dir.is_dir():
+        raise SplitMissingError(f"folder {image_dir} is missing; {remedy}")
+    if not mask_dir.is_dir():
+        raise FileNotFoundError(f"folder {mask_dir} is missing; {remedy}")
     images = list_files(image_dir, IMAGE_SUFFIXES, remedy)
-    list_files(mask_dir, (), remedy)
     if not images:
         raise FileNotFoundError(f"folder {image_dir} holds no image; {remedy}")
     return [(image, mask_dir / f"{image.stem}.png") for image in images]
 
 
 def read_list(path: Path, remedy: str) -> list[str]:
-    """The first word of each line of a text file: the names of a split's images.
-
-    Empty lines and lines that begin with # don't count.
+    """The lines of a text file, which name a split's images; empty ones and # comments are none.
 
     Raises:
         FileNotFoundError: if there is no such file, or no name in it; says `remedy`.
         ValueError: if it is no text.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"list {path} is missing; {remedy}")
+        raise SplitMissingError(f"list {path} is missing; {remedy}")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"list {path} is no text in UTF-8; {remedy}") from error
-    names = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    lines = [line.strip() for line in text.splitlines()]
+    names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise FileNotFoundError(f"list {path} names no image; {remedy}")
     return names

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from seglib.datasets.base import IGNORE_INDEX, Pair, SegmentationDataset
+from seglib.datasets.base import IGNORE_INDEX, Pair, SegmentationDataset, SplitMissingError
 from seglib.datasets.masks import Labels, check_labels
 from seglib.files import atomic_path
 
@@ -146,9 +146,10 @@ class Cityscapes(SegmentationDataset):
 
     def _find_pairs(self) -> list[Pair]:
         images, masks = self._folders()
-        for folder in (images, masks):
-            if not folder.is_dir():
-                raise FileNotFoundError(f"folder {folder} is missing; {self.remedy}")
+        if not images.is_dir():
+            raise SplitMissingError(f"folder {images} is missing; {self.remedy}")
+        if not masks.is_dir():
+            raise FileNotFoundError(f"folder {masks} is missing; {self.remedy}")
         suffix = "_leftImg8bit.png"
         found = sorted(path for path in images.glob(f"*/*{suffix}") if path.name[0] != ".")
         if not found:

@@ -41,7 +41,8 @@ class Pets(SegmentationDataset):
         place = inner if inner.is_dir() else self.root
         annotations = place / "annotations"
         listed = "test" if self.split == "test" else "trainval"
-        names = read_list(annotations / f"{listed}.txt", self.remedy)
+        lines = read_list(annotations / f"{listed}.txt", self.remedy)
+        names = [line.split()[0] for line in lines]  # then: breed, species, number in the species
         if self.split == "val":
             names = names[VAL_EVERY - 1 :: VAL_EVERY]
         elif self.split == "train":

@@ -7,7 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from seglib.datasets.base import IGNORE_INDEX, Pair, SegmentationDataset, list_files, read_list
+from seglib.datasets.base import (
+    IGNORE_INDEX,
+    Pair,
+    SegmentationDataset,
+    SplitMissingError,
+    list_files,
+    read_list,
+)
 from seglib.datasets.masks import Labels, check_labels
 
 CLASSES = (
@@ -90,7 +97,7 @@ class VOC(SegmentationDataset):
         for place in places:
             if place.is_dir():
                 return place
-        raise FileNotFoundError(f"folder {places[0]} is missing; {self.remedy}")
+        raise SplitMissingError(f"folder {places[0]} is missing; {self.remedy}")
 
     def _to_labels(self, values: Labels, path: Path) -> Labels:
         allowed = np.arange(256) < len(CLASSES)

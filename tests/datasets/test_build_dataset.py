@@ -11,7 +11,7 @@ from seglib.datasets.camvid import CLASSES, PALETTE
 NAMES = (
     *("toystreet", "camvid", "voc"),
     *(f"voc{year}" for year in range(2007, 2013)),
-    *("voc2012_aug", "cityscapes", "pets"),
+    *("voc2012_aug", "cityscapes", "pets", "folder"),
 )
 
 
