@@ -24,6 +24,16 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return prediction, mask
 
 
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and labels of which each image has three fewer than the one before."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(IMAGES, 3, 4, 5, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 3, (IMAGES, 4, 5), generator=generator)
+    for index in range(IMAGES):
+        labels[index].view(-1)[: 3 * index] = 255
+    return logits, labels
+
+
 def count(shares: slice, rounds: int = 1) -> tuple[ConfusionMatrix, BoundaryScores, RunningAverage]:
     """What one process counts; it may gather in between, as a run does that validates often."""
     confusion, boundary, average = ConfusionMatrix(4), BoundaryScores(4), RunningAverage()
