@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seglib.distributed import sum_of_counts, world_size
 from seglib.labels import Labels, check_num_classes, checked_pair
 from seglib.metrics import none_for_nan
-from seglib.processes import in_process_group, sum_over_processes
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ class BoundaryScores:
 
     def gather(self) -> None:
         """Add what all other processes have counted; see `ConfusionMatrix.gather`."""
-        if in_process_group():
+        if world_size() > 1:
             own = self.counts - self._gathered
-            self.counts = sum_over_processes(own)
+            self.counts = sum_of_counts(own)
             self._gathered = self.counts - own
 
     def compute(self) -> BoundaryResult:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -69,6 +69,18 @@ def sum_of_all(values: Sequence[float]) -> list[float]:
     total = torch.tensor(values, dtype=torch.float64, device=_place())
     dist.all_reduce(total)
     return total.tolist()
+
+
+def sum_of_counts(counts: Tensor) -> Tensor:
+    """The sums over all processes of tensors of one shape and type, exactly: int64 stays int64.
+
+    Every process has to call it. The result lies on the CPU.
+    """
+    if world_size() == 1:
+        return counts
+    total = counts.to(_place(), copy=True)
+    dist.all_reduce(total)
+    return total.cpu()
 
 
 def any_of_all(value: bool) -> bool:

@@ -129,9 +129,8 @@ def focal(
     if not (gamma >= 0 and math.isfinite(gamma)):
         raise ValueError(f"gamma must be a finite number >= 0, got {gamma}")
     loss = F.cross_entropy(logits, mask, ignore_index=ignore_index, reduction="none")
-    # 1 − p without cancellation. Where it is 0, a power below 1 has an infinite slope: 0 · ∞ is
-    # nan.
-    doubt = (-torch.expm1(-loss)).clamp_min(torch.finfo(loss.dtype).tiny)
+    # 1 − p, but never 0: there a power below 1 has an infinite slope, and 0 · ∞ is nan.
+    doubt = (1 - torch.exp(-loss)).clamp_min(torch.finfo(loss.dtype).tiny)
     counts = pixel_weights(logits, mask, weight, ignore_index)
     return reduced((counts * doubt**gamma * loss).sum(), counts.sum(), reduction)
 

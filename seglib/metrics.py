@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seglib.distributed import sum_of_counts, world_size
 from seglib.labels import Labels, check_num_classes, checked_pair
-from seglib.processes import in_process_group, sum_over_processes
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ class ConfusionMatrix:
         Without such a group (one process) nothing happens. More images may be counted afterwards
         and gathered again: no pixel is added twice.
         """
-        if in_process_group():
+        if world_size() > 1:
             own = self.matrix - self._gathered
-            self.matrix = sum_over_processes(own)
+            self.matrix = sum_of_counts(own)
             self._gathered = self.matrix - own
 
     def compute(self) -> Scores:
@@ -219,8 +219,8 @@ class RunningAverage:
 
     def gather(self) -> None:
         """Add what all other processes have averaged; see `ConfusionMatrix.gather`."""
-        if in_process_group():
-            self._gathered = sum_over_processes(self._own) - self._own
+        if world_size() > 1:
+            self._gathered = sum_of_counts(self._own) - self._own
 
     @property
     def count(self) -> float:

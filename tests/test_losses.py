@@ -167,14 +167,6 @@ def test_the_popular_formula_is_not_finite_there() -> None:
     assert logits.grad.isnan().any()
 
 
-def test_focal_keeps_digits_where_p_is_nearly_1() -> None:
-    """1 − p = 1e-5 has no more than two digits left in float32 if p is rounded first."""
-    logits = torch.tensor([11.5, 0.0]).reshape(1, 2, 1, 1)
-    mask = torch.zeros(1, 1, 1, dtype=torch.int64)
-    precise = focal(logits.double(), mask).item()
-    assert focal(logits, mask).item() == pytest.approx(precise, rel=0.05)
-
-
 # Dice
 
 
@@ -210,7 +202,7 @@ def test_dice_of_a_perfect_and_of_a_wrong_prediction() -> None:
     perfect = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0], [0.0] * 4])
     logits = 1e4 * (2 * perfect - 1).reshape(1, 3, 1, 4)
     assert dice(logits, mask).item() == 0.0
-    assert dice(-logits[:, [1, 0, 2]] * 0 + logits[:, [2, 0, 1]], mask).item() == 1.0
+    assert dice(logits[:, [2, 0, 1]], mask).item() == 1.0
     one_of_two = torch.tensor([[[0, 0, 0, 255]]])  # D[0] = 2 · 1 / (1 + 3)
     assert dice(logits, one_of_two).item() == pytest.approx(0.5)
 
