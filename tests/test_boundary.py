@@ -1,7 +1,9 @@
 """Boundary scores against scipy, class by class, and where outlines are missing or cut off."""
 
+import itertools
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from seglib.boundary import BoundaryResult, BoundaryScores
@@ -116,6 +119,24 @@ def test_boundary_iou_is_the_authors_without_void(seed: int, share: float) -> No
         either = (found | there).sum()
         expected = (found & there).sum() / either if either else math.nan
         assert iou == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.requires("camvid")
+def test_real_street_scenes(camvid_root: Path) -> None:
+    """CamVid's masks, each predicted as the one of the next frame; thin objects and real void."""
+    paths = sorted((camvid_root / "valannot").glob("*.png"))[:4]
+    frames = [np.asarray(Image.open(path)).astype(np.int64) for path in paths]
+    scores = BoundaryScores(11, ignore_index=11)
+    expected = np.zeros((11, 6), dtype=np.int64)
+    for mask, following in itertools.pairwise(frames):
+        prediction = np.where(following == 11, 0, following)
+        scores.update(prediction, mask)
+        mask = np.where(mask == 11, 255, mask)  # 12 pixels and 4.5 → 4 of a diagonal of 600
+        expected += np.array(reference(prediction, mask, 11, 12, 4))
+    assert scores.counts.tolist() == expected.tolist()
+    result = scores.compute()
+    assert 0.0 < result.mean_iou < 1.0
+    assert result.class_iou[3] > result.class_iou[2]  # road, pole
 
 
 def disc(center: tuple[float, float], radius: float, size: int = 40) -> torch.Tensor:

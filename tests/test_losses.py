@@ -418,13 +418,11 @@ def test_gamma_is_checked(gamma: float) -> None:
 
 
 def test_median_frequency_by_hand() -> None:
-    # Image by image. Class 0: 60 of 200 pixels of the images with it; 1: 40 / 100; 2: 100 / 100.
-    counts = torch.tensor([[60, 40, 0, 0], [0, 0, 100, 0]])
-    frequency = [0.6, 0.4, 1.0]
-    expected = [0.6 / f for f in frequency] + [0.0]
-    torch.testing.assert_close(class_weights(counts), torch.tensor(expected))
+    # Class 0 has 60 of the 200 pixels of the images where it occurs, class 1 50 / 100, 2 90 / 100.
+    counts = torch.tensor([[50, 50, 0, 0], [10, 0, 90, 0]])
+    torch.testing.assert_close(class_weights(counts), torch.tensor([5 / 3, 1, 5 / 9, 0]))
     # Over the whole data set only the ratios of the counts matter.
-    torch.testing.assert_close(class_weights(counts.sum(0)), torch.tensor([1, 1.5, 0.6, 0]))
+    torch.testing.assert_close(class_weights(counts.sum(0)), torch.tensor([1, 6 / 5, 2 / 3, 0]))
     # An even number of classes has two in the middle.
     torch.testing.assert_close(class_weights(torch.tensor([10, 30])), torch.tensor([2, 2 / 3]))
 

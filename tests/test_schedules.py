@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, PolynomialLR, SequentialLR, StepLR
 
@@ -29,6 +29,7 @@ def test_poly_halfway() -> None:
     assert poly(50, 100) == pytest.approx(0.5**0.9)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 300), st.data())
 def test_a_warm_up_climbs_in_equal_parts_then_poly_falls(total: int, data: st.DataObject) -> None:
     warmup = data.draw(st.integers(1, total - 1))
