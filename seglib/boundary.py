@@ -219,8 +219,8 @@ def near_same_class(points: Tensor, others: Tensor, radius: int) -> Tensor:
         bool (H, W).
     """
     height, width = points.shape
-    row = width + 2 * radius  # so wide that a window never reaches into the next row
-    image = (height + 2 * radius) * row
+    row = width + radius  # a window may reach into the next row, but not to its first point
+    image = (height + radius) * row
 
     def keys(labels: Tensor) -> Tensor:
         """Each point as one number: class by class, row by row."""
