@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import typer
 
 from seglib.cli.common import one_line
+from seglib.cli.data import data
 from seglib.cli.evaluate import evaluate
-from seglib.cli.info import data, models, start
+from seglib.cli.info import models, start
 from seglib.cli.predict import predict
 from seglib.cli.train import train
 
@@ -22,8 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(start)
-for function in (train, evaluate, predict, data, models):
+for function in (train, evaluate, predict, models):
     app.command()(function)
+app.add_typer(data, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

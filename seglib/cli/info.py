@@ -1,13 +1,10 @@
-"""`seglib models`, `seglib data` and `seglib --version`."""
+"""`seglib models` and `seglib --version`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from seglib.cli.common import naming
 
 SIZE = 513  # pixels; the size for which the papers count
 
@@ -51,20 +48,3 @@ def models() -> None:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         multiply_adds = counter.get_total_flops() / 2
         print(f"{name:<{width}}  {parameters / 1e6:8.2f} M  {multiply_adds / 1e9:11.2f} G")
-
-
-def data(
-    name: Annotated[str, typer.Argument(metavar="toystreet", help="The data set to make.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
-) -> None:
-    """Draw ToyStreet, the street scenes.
-
-    300 to train on, 60 to validate and 60 to test, the same pixels on every machine.
-    """
-    if name != "toystreet":
-        raise ValueError(f"only toystreet can be made, got {name!r}")
-    from seglib.datasets.toystreet import write_toystreet
-
-    with naming("--out"):
-        write_toystreet(out)
-    print(f"ToyStreet is in {out}")

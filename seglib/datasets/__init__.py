@@ -22,7 +22,7 @@ from seglib.datasets.voc import (
     VOC2012Aug,
 )
 
-__all__ = ["SegmentationDataset", "available_datasets", "build_dataset"]
+__all__ = ["SegmentationDataset", "available_datasets", "build_dataset", "dataset_class"]
 
 _DATASETS: dict[str, type[SegmentationDataset]] = {
     dataset.name: dataset
@@ -37,6 +37,17 @@ _DATASETS: dict[str, type[SegmentationDataset]] = {
 def available_datasets() -> tuple[str, ...]:
     """The names that `build_dataset` knows."""
     return tuple(_DATASETS)
+
+
+def dataset_class(name: str) -> type[SegmentationDataset]:
+    """The class behind a name.
+
+    Raises:
+        ValueError: if `name` is unknown.
+    """
+    if name not in _DATASETS:
+        raise ValueError(f"name must be one of {', '.join(_DATASETS)}, got {name!r}")
+    return _DATASETS[name]
 
 
 def build_dataset(
@@ -59,9 +70,7 @@ def build_dataset(
         ValueError: if `name` or `split` is unknown.
         FileNotFoundError: if the data are not there; says how to get them.
     """
-    if name not in _DATASETS:
-        raise ValueError(f"name must be one of {', '.join(_DATASETS)}, got {name!r}")
-    dataset = _DATASETS[name]
+    dataset = dataset_class(name)
     if split not in dataset.splits:  # before a missing folder hides it
         raise ValueError(f"split must be one of {', '.join(dataset.splits)}, got {split!r}")
     folder = Path(root).expanduser() if root is not None else _default_root(dataset)

@@ -126,6 +126,10 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]], ABC):
         """Masks that lie among the split's, but belong to none of its images."""
         return []
 
+    def doubts(self, index: int) -> list[str]:
+        """What looks wrong in the mask of item `index`, though its labels are in range."""
+        return []
+
     def decode(self, mask: Tensor) -> Tensor:
         """Colour a mask: integer labels (H, W) → uint8 (3, H, W); `ignore_index` is black.
 
@@ -221,6 +225,13 @@ def check_sizes(
         f"image and mask differ in size: {image} is {size_text(image_size)}, "
         f"{mask} is {size_text(mask_size)}; {remedy}"
     )
+
+
+def one_line(error: ValueError | OSError) -> str:
+    """What to tell about an error of a file, without a traceback and on one line."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
 
 
 def size_text(size: Sequence[int]) -> str:

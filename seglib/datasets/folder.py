@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from seglib.datasets.base import (
     IGNORE_INDEX,
@@ -200,6 +201,27 @@ class Folder(SegmentationDataset):
             f"mask {path} holds color {color}{others} ({places(wrong)}); no class has it; {remedy}"
         )
 
+    def doubts(self, index: int) -> list[str]:
+        """A palette whose colours are the classes', but in another order: an image editor drew it
+        in colours, and numbered them as it liked.
+        """
+        path = self.paths(index)[1]
+        with Image.open(path) as mask:
+            if mask.mode != "P" or not self._described.colors:
+                return []
+            palette = np.array(mask.getpalette("RGB")).reshape(-1, 3).tolist()
+            used = np.unique(np.array(mask)).tolist()
+        owners = dict(zip(self._described.colors, self._described.values, strict=True))
+        for value in used:
+            owner = owners.get(tuple(palette[value])) if value < len(palette) else None
+            if owner not in (None, value):
+                name = self.classes[self._described.values.index(owner)]
+                return [
+                    f"mask {path} shows value {value} in the color of {name}, whose value is "
+                    f"{owner}; if the colors are right, save it as RGB"
+                ]
+        return []
+
     def stray_masks(self) -> list[Path]:
         images, masks = self.root / "images", self.root / "masks"
         if self.split != "all" and (images / self.split).is_dir():
@@ -225,8 +247,8 @@ def _ranges(values: Sequence[int]) -> list[str]:
     """1, 2, 3, 7 → "1 … 3", "7"."""
     runs: list[list[int]] = []
     for value in sorted(values):
-        if runs and value == runs[-1][1] + 1:
-            runs[-1][1] = value
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
         else:
-            runs.append([value, value])
-    return [f"{low} … {high}" if low < high else str(low) for low, high in runs]
+            runs.append([value])
+    return [f"{run[0]} … {run[-1]}" if run[2:] else ", ".join(map(str, run)) for run in runs]

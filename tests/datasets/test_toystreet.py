@@ -173,7 +173,7 @@ def test_a_label_out_of_range_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     mask = np.full((120, 160), 11, dtype=np.uint8)
     Image.fromarray(mask).save(tmp_path / "valannot" / "0000.png")
     with pytest.raises(
-        ValueError, match=r"valannot/0000.png holds label 11;.*seglib data toystreet"
+        ValueError, match=r"valannot/0000.png holds label 11 .*seglib data toystreet"
     ):
         _ = ToyStreet(tmp_path, "val")[0]
 
