@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +50,37 @@ def toystreet(
     with naming("--out"):
         write_toystreet(out)
     print(f"ToyStreet is in {out}")
+
+
+@data.command()
+def download(
+    name: Annotated[str, typer.Argument(help="voc2007 … voc2012 (voc is voc2012) or pets.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The data set's folder. [default: $SEGLIB_DATA/NAME, or data/NAME]"
+        ),
+    ] = None,
+) -> None:
+    """Fetch Pascal VOC or Oxford-IIIT Pet from where its authors published it.
+
+    One to two gigabytes each, checked, unpacked; all of it or nothing.
+    """
+    from seglib.datasets import dataset_class, places
+    from seglib.datasets.download import download as fetch
+    from seglib.datasets.download import downloadable
+
+    if name not in downloadable():
+        raise ValueError(f"only {', '.join(downloadable())} can be downloaded, got {name!r}")
+    if out is None:
+        usual = places(dataset_class(name))
+        if not usual:
+            raise ValueError("--out must name a folder, as neither $SEGLIB_DATA nor data/ is there")
+        out = usual[0]
+    print(f"fetching {name} into {out}")
+    with contextlib.redirect_stderr(sys.stderr if sys.stderr.isatty() else io.StringIO()):
+        place = fetch(name, out)
+    print(f"{name} is in {place}")
 
 
 @data.command()

@@ -77,19 +77,23 @@ def build_dataset(
     return dataset(folder, split, transform)
 
 
-def _default_root(dataset: type[SegmentationDataset]) -> Path:
-    places: list[Path] = []
+def places(dataset: type[SegmentationDataset]) -> list[Path]:
+    """Where a data set is looked for: below `$SEGLIB_DATA` and the checkout's `data/`, if any."""
+    parents: list[Path] = []
     if os.environ.get("SEGLIB_DATA"):
-        places.append(
-            Path(os.environ["SEGLIB_DATA"]).expanduser() / (dataset.folder or dataset.name)
-        )
+        parents.append(Path(os.environ["SEGLIB_DATA"]).expanduser())
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():
-        places.append(checkout / "data" / (dataset.folder or dataset.name))
-    for place in places:
+        parents.append(checkout / "data")
+    return [parent / (dataset.folder or dataset.name) for parent in parents]
+
+
+def _default_root(dataset: type[SegmentationDataset]) -> Path:
+    candidates = places(dataset)
+    for place in candidates:
         if place.is_dir():
             return place
     if dataset is ToyStreet:
         return cached_toystreet()
-    looked = " or ".join(map(str, places)) or "$SEGLIB_DATA, which is not set"
+    looked = " or ".join(map(str, candidates)) or "$SEGLIB_DATA, which is not set"
     raise FileNotFoundError(f"data set {dataset.name} is not in {looked}; {dataset.remedy}")
