@@ -84,11 +84,11 @@ def to_train_ids(label_ids: Tensor) -> Tensor:
     Raises:
         ValueError: if a number is no label id.
     """
-    known = (label_ids >= -1) & (label_ids <= 33)
+    ids = label_ids.as_subclass(Tensor).long()
+    known = (ids >= -1) & (ids <= 33)
     if not bool(known.all()):
-        wrong = label_ids[~known].flatten()[0].item()
-        raise ValueError(f"label_ids must be -1 … 33, got {wrong}")
-    return _TO_TRAIN_ID.to(label_ids.device)[label_ids.as_subclass(Tensor).long()]
+        raise ValueError(f"label_ids must be -1 … 33, got {int(ids[~known].flatten()[0])}")
+    return _TO_TRAIN_ID.to(ids.device)[ids]
 
 
 def to_label_ids(train_ids: Tensor) -> Tensor:
@@ -98,11 +98,11 @@ def to_label_ids(train_ids: Tensor) -> Tensor:
     Raises:
         ValueError: if a number is no class.
     """
-    known = ((train_ids >= 0) & (train_ids < len(_CLASSES))) | (train_ids == IGNORE_INDEX)
+    ids = train_ids.as_subclass(Tensor).long()
+    known = ((ids >= 0) & (ids < len(_CLASSES))) | (ids == IGNORE_INDEX)
     if not bool(known.all()):
-        wrong = train_ids[~known].flatten()[0].item()
-        raise ValueError(f"train_ids must be 0 … 18 or 255, got {wrong}")
-    return _TO_LABEL_ID.to(train_ids.device)[train_ids.as_subclass(Tensor).long()]
+        raise ValueError(f"train_ids must be 0 … 18 or 255, got {int(ids[~known].flatten()[0])}")
+    return _TO_LABEL_ID.to(ids.device)[ids]
 
 
 def save_result(path: str | Path, mask: Tensor) -> None:

@@ -21,8 +21,8 @@ def downloadable() -> tuple[str, ...]:
 def download(name: str, root: str | Path) -> Path:
     """Fetch a data set and lay it out as published; all of it or nothing.
 
-    The archives are checked by torchvision's MD5 sums, unpacked in a hidden folder of `root`, and removed. VOC's
-    years go into one folder side by side; 2007 comes with its test split.
+    The archives are checked by torchvision's MD5 sums, unpacked in a hidden folder of `root`, and
+    removed. VOC's years lie side by side; 2007 comes with its test split.
 
     Args:
         name: one of `downloadable()`.
