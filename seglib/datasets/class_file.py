@@ -113,14 +113,17 @@ def _understand(document: Mapping[str, object]) -> ClassFile:
     entries = [entry if isinstance(entry, Mapping) else {"color": entry} for _, entry in given]
     values: list[int] = []
     colors: list[Color] = []
+    uncolored: list[str] = []
     for label, (name, entry) in enumerate(zip(names, entries, strict=True)):
         if not set(entry) <= {"value", "color"}:
             raise ValueError(f"class {name} may have value and color, got {short(entry)}")
         values.append(_value(entry.get("value", label), f"class {name}"))
-        if entry.get("color") is not None:
+        if entry.get("color") is None:
+            uncolored.append(name)
+        else:
             colors.append(_color(entry["color"], f"class {name}"))
-        if 0 < len(colors) != len(values):
-            raise ValueError(f"class {names[len(colors)]} has no color, others have; give it one")
+    if colors and uncolored:
+        raise ValueError(f"class {uncolored[0]} has no color, others have; give it one")
     _refuse_twins("value", zip(values, names, strict=True))
     _refuse_twins("color", zip(colors, names, strict=False))
     void = document.get("void", [] if DEFAULT_VOID in values else DEFAULT_VOID)
