@@ -39,8 +39,9 @@ def read_class_file(path: Path) -> ClassFile:
     void_color: [224, 224, 192]  # default: none
     ```
 
-    `classes` may also be a list of names, for masks of values; and instead of a colour a class may
-    have `{value: 7, color: [0, 128, 0]}`, for masks where its pixels don't hold its label.
+    `classes` may also be a list of names, for masks of values. Instead of a colour a class may have
+    `{value: 7, color: [0, 128, 0]}`, where its pixels don't hold its label; in a list,
+    `{name: dog, value: 7}`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -101,7 +102,7 @@ def _repeated_key(document: yaml.Node | None) -> yaml.Node | None:
 def _understand(document: Mapping[str, object]) -> ClassFile:
     given = document["classes"]
     if isinstance(given, list):
-        given = [(name, None) for name in given]
+        given = [_named(item) for item in given]
     elif isinstance(given, Mapping):
         given = list(given.items())
     else:
@@ -124,8 +125,6 @@ def _understand(document: Mapping[str, object]) -> ClassFile:
             colors.append(_color(entry["color"], f"class {name}"))
     if colors and uncolored:
         raise ValueError(f"class {uncolored[0]} has no color, others have; give it one")
-    _refuse_twins("value", zip(values, names, strict=True))
-    _refuse_twins("color", zip(colors, names, strict=False))
     void = document.get("void", [] if DEFAULT_VOID in values else DEFAULT_VOID)
     listed = void if isinstance(void, list) else [] if void is None else [void]
     void_values = [_value(value, "void") for value in listed]
@@ -134,6 +133,13 @@ def _understand(document: Mapping[str, object]) -> ClassFile:
     _refuse_twins("value", [*zip(values, names, strict=True), *((v, "void") for v in void_values)])
     _refuse_twins("color", [*zip(colors, names, strict=False), (void_color, "void")])
     return ClassFile(names, tuple(values), tuple(colors), tuple(void_values), void_color)
+
+
+def _named(item: object) -> tuple[object, object]:
+    """An item of a list of classes: its name, or a mapping that holds it."""
+    if not isinstance(item, Mapping):
+        return item, None
+    return item.get("name"), {key: value for key, value in item.items() if key != "name"}
 
 
 def _name(name: object, label: int) -> str:

@@ -231,6 +231,7 @@ def test_no_root(tmp_path: Path) -> None:
         ("classes: {a: [0, 0, 0]}\ncolours: 3", "has the key 'colours'; allowed are classes, void"),
         ("classes: [no, yes]", "class 0 must have a name, got False; put quotes around names"),
         ("classes: [a, 7]", "class 1 must have a name, got 7"),
+        ("classes: [{color: [0, 0, 0]}]", "class 0 must have a name, got None"),
         ("classes: [a, a]", "a and a have the same name, 'a'; change one"),
         ("classes:\n  a: [0, 0, 0]\n  a: [1, 1, 1]", "line 3: 'a' is there twice; remove one"),
         ("classes: [a]\nclasses: [b]", "line 2: 'classes' is there twice"),
@@ -273,7 +274,15 @@ def test_a_class_file_can_t_blow_up(own: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["classes: [a, b, c]\nvoid: null", "classes: {a: , b: , c: }", CLASSES_YAML]
+    "text",
+    [
+        "classes: [a, b, c]\nvoid: null",
+        "classes: {a: , b: , c: }",
+        "classes: [a, {name: b, value: 1}, {name: c}]",
+        "classes: [{name: a, color: '#FF0000'}, {name: b, color: [9, 9, 9]},"
+        " {name: c, color: [0, 0, 0]}]",
+        CLASSES_YAML,
+    ],
 )
 def test_right_class_files(own: Path, text: str) -> None:
     (own / "classes.yaml").write_text(text)
