@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from typing_extensions import Self
+
+T = TypeVar("T", bound="FrozenBatchNorm2d")
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm that stays in eval mode: `.train()` does not reach it, whoever calls it."""
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: T, mode: bool = True) -> T:
         return super().train(False)
 
 

@@ -10,11 +10,11 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from seglib.checkpoints import History, interrupt_after_step
-from seglib.datasets.batches import Batch, as_input, ignore_interrupts, train_batches
+from seglib.datasets.batches import Batch, as_input, ordered_batches, train_batches
 from seglib.distributed import any_of_all, list_of_all, local_device, rank, world_size
 from seglib.learner import Learner, Loss
 from seglib.losses import cross_entropy
@@ -74,8 +74,7 @@ def evaluate(
     """
     device = _device(device)
     check_precision(precision, device)
-    own = Subset(data, range(rank(), len(cast(Sized, data)), world_size()))
-    loader = DataLoader(own, batch_size, num_workers=num_workers, worker_init_fn=ignore_interrupts)
+    loader = ordered_batches(data, batch_size, num_workers, share=(rank(), world_size()))
     was_training = model.training
     model.to(device).eval()
     confusion: ConfusionMatrix | None = None
@@ -84,7 +83,7 @@ def evaluate(
             for image, mask in loader:
                 logits = model(as_input(image).to(device, memory_format=torch.channels_last))
                 confusion = confusion or ConfusionMatrix(logits.shape[1])
-                confusion.update(logits, mask.as_subclass(Tensor).to(device))
+                confusion.update(logits, mask.to(device))
     finally:
         model.train(was_training)
     shares = [share for share in list_of_all(confusion) if share is not None]

@@ -2,122 +2,109 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import os
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, TypeVar, cast
 
-import typer
-
-from seglib.cli.common import (
-    DataRoot,
-    Device,
-    Problems,
-    at_least,
-    naming,
-    not_negative,
-    one_line,
-    open_dataset,
-    output_stride,
-    positive,
-    resolve_device,
-)
+from seglib.cli import train_options as option
+from seglib.cli.common import DataRoot, Device, naming, open_dataset, resolve_device
+from seglib.cli.run_folder import check_folder, run_folder, write_json
 
 if TYPE_CHECKING:
     from seglib.datasets import SegmentationDataset
+    from seglib.learner import Loss
+    from seglib.losses import Balance
+    from seglib.run import Logger
 
-CROP_SIZES = {"toystreet": (120, 160), "camvid": (192, 256)}
-MIN_CROP = 32  # pixels, see seglib.backbones
 DEFAULT_EPOCHS = 10
-RUN_FILES = ("last.pth", "best.safetensors")
-# Settings that may differ when a run goes on: they don't change what is computed.
-FREE = ("num_workers", "device", "data_root")
-REMEDY = "give the same command with --resume to go on"
 
 
 def train(
-    dataset: Annotated[str, typer.Option(help="toystreet or camvid.")] = "toystreet",
+    dataset: option.Dataset = "toystreet",
     data_root: DataRoot = None,
-    model: Annotated[str, typer.Option(help="See seglib models.")] = "deeplabv3plus_mobilenetv2",
-    stride: Annotated[
-        int, typer.Option("--output-stride", callback=output_stride, help="8, 16 or 32.")
-    ] = 16,
-    width_mult: Annotated[
-        float | None, typer.Option(callback=positive, help="Width of the backbone. [default: 1]")
-    ] = None,
-    separable: Annotated[
-        bool | None,
-        typer.Option("--separable/--no-separable", help="Depthwise separable head. [default: no]"),
-    ] = None,
-    aspp_channels: Annotated[
-        int | None, typer.Option(callback=at_least(1), help="Channels of ASPP. [default: 256]")
-    ] = None,
-    low_level_channels: Annotated[
-        int | None,
-        typer.Option(callback=at_least(1), help="Of the decoder's fine map. [default: 48]"),
-    ] = None,
-    decoder_convs: Annotated[
-        int | None,
-        typer.Option(callback=at_least(1), help="3×3 convolutions of the decoder. [default: 1]"),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|imagenet", help="Weights to start from, of the same network."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(callback=at_least(1), help="Passes over the data. [default: 10]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(callback=at_least(1), help="Optimiser steps, instead.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(callback=at_least(2), help="Images per step.")] = 8,
-    crop_size: Annotated[
-        str | None,
-        typer.Option(metavar="HxW", help="Pixels. [default: 120x160 toystreet, 192x256 camvid]"),
-    ] = None,
-    optimizer: Annotated[str, typer.Option(help="sgd or adamw.")] = "sgd",
-    lr: Annotated[float, typer.Option(callback=positive, help="Learning rate at first.")] = 0.01,
-    backbone_lr: Annotated[
-        float | None, typer.Option(callback=positive, help="The backbone's. [default: --lr]")
-    ] = None,
-    weight_decay: Annotated[
-        float, typer.Option(callback=not_negative, help="Of all parameters.")
-    ] = 1e-4,
-    seed: Annotated[
-        int, typer.Option(callback=at_least(0), help="Of weights, order and augmentation.")
-    ] = 0,
-    num_workers: Annotated[
-        int, typer.Option(callback=at_least(0), help="Processes that load images.")
-    ] = 0,
-    val_every: Annotated[
-        int | None,
-        typer.Option(callback=at_least(1), help="Steps between validations. [default: an epoch]"),
-    ] = None,
+    model: option.Model = "deeplabv3plus_mobilenetv2",
+    stride: option.OutputStride = 16,
+    width_mult: option.WidthMult = None,
+    separable: option.Separable = None,
+    aspp_channels: option.AsppChannels = None,
+    low_level_channels: option.LowLevelChannels = None,
+    decoder_convs: option.DecoderConvs = None,
+    weights: option.StartWeights = None,
+    epochs: option.Epochs = None,
+    steps: option.Steps = None,
+    batch_size: option.BatchSize = 8,
+    accumulate: option.Accumulate = 1,
+    crop_size: option.CropSize = None,
+    loss: option.Loss = "cross_entropy",
+    focal_gamma: option.FocalGamma = None,
+    label_smoothing: option.LabelSmoothing = None,
+    class_weights: option.ClassWeights = None,
+    optimizer: option.Optimizer = "sgd",
+    lr: option.LR = 0.01,
+    backbone_lr: option.BackboneLR = None,
+    momentum: option.Momentum = 0.9,
+    weight_decay: option.WeightDecay = 1e-4,
+    schedule: option.Schedule = "poly",
+    power: option.Power = None,
+    warmup_steps: option.WarmupSteps = None,
+    step_size: option.StepSize = None,
+    gamma: option.Gamma = None,
+    precision: option.Precision = "fp32",
+    ema: option.Ema = None,
+    bn_momentum: option.BNMomentum = None,
+    freeze_bn: option.FreezeBN = False,
+    sync_bn: option.SyncBN = False,
+    seed: option.Seed = 0,
+    num_workers: option.Workers = 0,
+    val_every: option.ValEvery = None,
+    val_batch_size: option.ValBatchSize = 1,
+    crop_val: option.CropVal = False,
+    print_every: option.PrintEvery = 10,
+    tensorboard: option.Tensorboard = False,
+    save_results: option.SaveResults = False,
+    test_only: option.TestOnly = False,
     device: Device = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder. [default: runs/DATASET-MODEL]"),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option(help="Read every image and mask once before the start.")
-    ] = True,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in DIR, with the same options.")
-    ] = False,
+    out: option.Out = None,
+    check: option.Check = True,
+    resume: option.Resume = False,
 ) -> None:
     """Train a network.
 
     DIR gets best.safetensors, last.pth, history.json and config.json. Every option, image and mask
-    is checked before anything is written.
+    is checked before anything is written. Several processes: torchrun --nproc-per-node=N -m seglib
+    train …
     """
     if epochs is not None and steps is not None:
         raise ValueError("--epochs and --steps exclude each other, got both")
     if optimizer not in ("sgd", "adamw"):
         raise ValueError(f"--optimizer must be sgd or adamw, got {optimizer!r}")
-    crop = _crop_size(crop_size, dataset)
+    if test_only and resume:
+        raise ValueError("--test-only and --resume exclude each other, got both")
+    if loss in option.WHOLE_LOSSES and accumulate * int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            f"--loss {loss} needs the whole batch at once, in one process and without --accumulate"
+        )
+    _belongs("--schedule", schedule, "poly", power=power, warmup_steps=warmup_steps)
+    _belongs("--schedule", schedule, "step", step_size=step_size, gamma=gamma)
+    _belongs("--loss", loss, "focal", focal_gamma=focal_gamma)
+    _belongs("--loss", loss, "cross_entropy", label_smoothing=label_smoothing)
+
+    import torch
+
+    from seglib.cli.train_reports import Lines, check_items
+    from seglib.cli.train_reports import save_results as write_results
+    from seglib.datasets.transforms import TRAIN, eval_transform, train_preset
+    from seglib.distributed import local_device, process_group, rank
+    from seglib.models import build_model
+    from seglib.tensorboard import TensorBoard, require_tensorboard
+    from seglib.training import evaluate, fit
+    from seglib.weights import load_weights
+
+    val_data = open_dataset(dataset, "val", data_root)
+    train_data = val_data if test_only else open_dataset(dataset, "train", data_root)
+    crop = TRAIN[dataset].crop_size if crop_size is None else _height_width(crop_size)
     backbone_options = _given(width_mult=width_mult)
     head_options = _given(
         separable=separable,
@@ -136,30 +123,45 @@ def train(
         "epochs": None if steps else epochs or DEFAULT_EPOCHS,
         "steps": steps,
         "batch_size": batch_size,
+        "accumulate": accumulate,
         "crop_size": list(crop),
+        "loss": loss,
+        "focal_gamma": focal_gamma,
+        "label_smoothing": label_smoothing,
+        "class_weights": class_weights,
         "optimizer": optimizer,
         "lr": lr,
         "backbone_lr": backbone_lr,
+        "momentum": momentum,
         "weight_decay": weight_decay,
+        "schedule": schedule,
+        "power": power,
+        "warmup_steps": warmup_steps,
+        "step_size": step_size,
+        "gamma": gamma,
+        "precision": precision,
+        "ema": ema,
+        "bn_momentum": bn_momentum,
+        "freeze_bn": freeze_bn,
+        "sync_bn": sync_bn,
         "seed": seed,
         "num_workers": num_workers,
         "val_every": val_every,
+        "val_batch_size": val_batch_size,
+        "crop_val": crop_val,
+        "print_every": print_every,
+        "tensorboard": tensorboard,
+        "save_results": save_results,
         "device": device,
     }
     folder = Path("runs") / f"{dataset}-{model}" if out is None else out
-    _check_folder(folder, settings, resume)
-
-    import torch
-    from tqdm import tqdm
-
-    from seglib.datasets.transforms import train_transform
-    from seglib.metrics import Scores
-    from seglib.models import build_model
-    from seglib.training import fit
-    from seglib.weights import load_weights
-
-    train_data = open_dataset(dataset, "train", data_root)
-    val_data = open_dataset(dataset, "val", data_root)
+    start: str | Path | None = weights
+    if test_only:
+        start = folder / "best.safetensors" if weights is None else weights
+    else:
+        check_folder(folder, settings, resume)
+    if tensorboard:
+        require_tensorboard()
     place = resolve_device(device)
     torch.manual_seed(seed)
     with naming("--model"):
@@ -169,126 +171,113 @@ def train(
             output_stride=stride,
             backbone_options=backbone_options,
             head_options=head_options,
-            weights=weights if weights == "imagenet" else None,
+            weights=start if start == "imagenet" else None,
         )
-    if weights is not None and weights != "imagenet":
-        load_weights(network, weights)
+    if start is not None and start != "imagenet":
+        load_weights(network, start)
     if check and not resume:
-        _check_items(train_data, val_data)
-    train_data.transform = train_transform(crop)
+        check_items(*([val_data] if test_only else [train_data, val_data]))
+    balance = cast("Balance | None", class_weights)  # typer has seen to it
+    criterion = _loss(loss, focal_gamma, label_smoothing, balance, train_data)
+    train_data.transform = train_preset(dataset, crop)
+    val_data.transform = eval_transform(crop if crop_val else None)
 
-    started = time.perf_counter()
+    with process_group(local_device(torch.device(place))), ExitStack() as stack:
+        if test_only:
+            scores = evaluate(
+                network,
+                val_data,
+                batch_size=val_batch_size,
+                num_workers=num_workers,
+                device=place,
+                precision=precision,
+            )
+            if rank() == 0:
+                print(scores.table(val_data.classes))
+        else:
+            loggers: list[Logger] = [Lines(print_every)]
+            stack.enter_context(run_folder(folder, settings))
+            if tensorboard:
+                board = TensorBoard(folder / "tensorboard", val_data, settings, every=print_every)
+                loggers.append(stack.enter_context(closing(board)))
+            history = fit(
+                network,
+                train_data,
+                val_data,
+                steps=steps,
+                epochs=None if steps else epochs or DEFAULT_EPOCHS,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                loss=criterion,
+                optimizer=optimizer,
+                lr=lr,
+                backbone_lr=backbone_lr,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                schedule=schedule,
+                power=_default(power, 0.9),
+                warmup_steps=_default(warmup_steps, 0),
+                step_size=_default(step_size, 10_000),
+                gamma=_default(gamma, 0.1),
+                precision=precision,
+                ema=ema,
+                bn_momentum=bn_momentum,
+                freeze_bn=freeze_bn,
+                sync_bn=sync_bn,
+                seed=seed,
+                num_workers=num_workers,
+                val_every=val_every,
+                val_batch_size=val_batch_size,
+                device=place,
+                checkpoint_dir=folder,
+                resume=resume,
+                loggers=loggers,
+            )
+            if rank() == 0:
+                write_json(folder / "history.json", history.as_dict())
+                print(f"{folder}: best mean IoU {history.best_mean_iou:.4f}")
+        if save_results:
+            write_results(network, val_data, folder / "results")
 
-    def report(step: int, scores: Scores) -> None:
-        tqdm.write(  # above the progress bar, if there is one
-            f"step {step:>6}  mean IoU {scores.mean_iou:.4f}"
-            f"  overall accuracy {scores.overall_accuracy:.4f}"
-            f"  {time.perf_counter() - started:.1f} s"
-        )
 
-    with _run_folder(folder, settings):
-        history = fit(
-            network,
-            train_data,
-            val_data,
-            steps=steps,
-            epochs=None if steps else epochs or DEFAULT_EPOCHS,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            backbone_lr=backbone_lr,
-            weight_decay=weight_decay,
-            seed=seed,
-            num_workers=num_workers,
-            val_every=val_every,
-            device=place,
-            checkpoint_dir=folder,
-            resume=resume,
-            on_validation=report,
-        )
-        _write_json(folder / "history.json", history.as_dict())
-    print(f"{folder}: best mean IoU {history.best_mean_iou:.4f}")
+T = TypeVar("T", int, float)
+
+
+def _default(value: T | None, default: T) -> T:
+    return default if value is None else value
 
 
 def _given(**options: object) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _crop_size(text: str | None, dataset: str) -> tuple[int, int]:
-    if text is None:
-        return CROP_SIZES.get(dataset, (192, 256))
+def _height_width(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()) or min(int(height), int(width)) < MIN_CROP:
-        raise ValueError(
-            f"--crop-size must be HxW, such as 192x256, each >= {MIN_CROP}, got {text!r}"
-        )
     return int(height), int(width)
 
 
-def _check_folder(out: Path, settings: Mapping[str, object], resume: bool) -> None:
-    """Refuse a folder that can't be the run's: taken by another, or by other settings."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a folder, got the file {out}")
-    if not resume:
-        if any((out / name).exists() for name in RUN_FILES):
-            raise ValueError(f"{out} already holds a run; give --resume or another --out")
-        return
-    if not (out / "last.pth").is_file():
-        raise FileNotFoundError(
-            f"{out / 'last.pth'} is missing: no run to go on with; leave out --resume"
-        )
-    try:
-        before = json.loads((out / "config.json").read_text(encoding="utf-8"))
-        changed = [name for name in settings if name not in FREE and before[name] != settings[name]]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{out / 'config.json'} is missing or damaged; start a new run") from error
-    if changed:
-        name = changed[0]
-        raise ValueError(
-            f"--resume: {out} was trained with {name}={before[name]}, now {settings[name]};"
-            " give the same options, or another --out"
-        )
+def _belongs(name: str, value: str, owner: str, **options: object) -> None:
+    """Refuse an option that the choice `name` leaves without effect."""
+    for given in _given(**options):
+        if value != owner:
+            raise ValueError(f"--{given.replace('_', '-')} is for {name} {owner}, got {value}")
 
 
-@contextmanager
-def _run_folder(folder: Path, settings: Mapping[str, object]) -> Iterator[None]:
-    """Make the folder and write its settings; undo both if nothing was trained in it."""
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", settings)
-    try:
-        yield
-    except BaseException as error:
-        if any((folder / name).exists() for name in RUN_FILES):
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(f"{folder} holds the run; {REMEDY}") from error
-            raise
-        (folder / "config.json").unlink()
-        if new:
-            folder.rmdir()
-        raise
+def _loss(
+    name: str,
+    focal_gamma: float | None,
+    label_smoothing: float | None,
+    balance: Balance | None,
+    data: SegmentationDataset,
+) -> Loss:
+    """The loss with its options set."""
+    from seglib.datasets.statistics import count_pixels
+    from seglib.losses import LOSSES, class_weights, cross_entropy, focal
 
-
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    from seglib.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
-
-
-def _check_items(*datasets: SegmentationDataset) -> None:
-    """Read every item once: a wrong file is better found now than after an hour."""
-
-    def problem(item: tuple[SegmentationDataset, int]) -> str | None:
-        dataset, index = item
-        try:
-            dataset[index]
-        except (ValueError, OSError) as error:
-            return one_line(error)
-        return None
-
-    items = [(dataset, index) for dataset in datasets for index in range(len(dataset))]
-    with ThreadPoolExecutor() as pool:  # decoding runs outside Python's lock
-        problems = [found for found in pool.map(problem, items) if found]
-    if problems:
-        raise Problems(problems)
+    weight = None if balance is None else class_weights(count_pixels(data), balance)
+    if name == "focal":
+        return partial(focal, gamma=_default(focal_gamma, 2.0), weight=weight)
+    if name == "cross_entropy":
+        smoothing = _default(label_smoothing, 0.0)
+        return partial(cross_entropy, label_smoothing=smoothing, weight=weight)
+    return partial(LOSSES[name], weight=weight)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Sized
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from seglib.datasets.transforms import normalize
 
@@ -94,6 +95,25 @@ def train_batches(
     )
 
 
+def ordered_batches(
+    data: Dataset[tuple[Tensor, Tensor]],
+    batch_size: int,
+    num_workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Every item once, in order; of several processes, process i of n with `share` (i, n) takes
+    every n-th: no item is counted twice where they don't divide evenly.
+    """
+    number, shares = share
+    return DataLoader(
+        Subset(data, range(number, len(cast(Sized, data)), shares)),
+        batch_size,
+        num_workers=num_workers,
+        collate_fn=_stack,
+        worker_init_fn=ignore_interrupts,
+    )
+
+
 def ignore_interrupts(worker: int = 0) -> None:
     """For a process that loads images: Ctrl-C goes to all, and this one's work is still needed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -108,13 +128,21 @@ def as_input(image: Tensor) -> Tensor:
 
 def _collate(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
     images, masks, indices = zip(*items, strict=True)
+    remedy = "give train_data a transform with a crop, such as datasets.transforms.train_transform"
+    _check_sizes(images, remedy)
+    return torch.stack(images), torch.stack([m.as_subclass(Tensor) for m in masks]), list(indices)
+
+
+def _stack(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    images, masks = zip(*items, strict=True)
+    _check_sizes(images, "measure them one by one, with a batch size of 1, or crop them")
+    return torch.stack(images), torch.stack([m.as_subclass(Tensor) for m in masks])
+
+
+def _check_sizes(images: Sequence[Tensor], remedy: str) -> None:
     sizes = {tuple(image.shape[-2:]) for image in images}
     if len(sizes) > 1:
-        raise ValueError(
-            f"the images of a batch differ in size ({sorted(sizes)});"
-            " give train_data a transform with a crop, such as datasets.transforms.train_transform"
-        )
-    return torch.stack(images), torch.stack([m.as_subclass(Tensor) for m in masks]), list(indices)
+        raise ValueError(f"the images of a batch differ in size ({sorted(sizes)}); {remedy}")
 
 
 def _key(*numbers: int) -> int:
