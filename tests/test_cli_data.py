@@ -123,6 +123,24 @@ def test_notes_are_no_problems(check: Check, own: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_no_damage_stops_it(check: Check, own: Path, tmp_path: Path, seed: int) -> None:
+    """Bytes changed, cut off and put in at random, in three files of any kind."""
+    generator = np.random.default_rng(seed)
+    files = sorted(path for path in own.rglob("*") if path.is_file())
+    for file in generator.choice(np.array(files), 3, replace=False):
+        content = bytearray(file.read_bytes())
+        for place in generator.integers(0, len(content), 5).tolist():
+            content[place] = int(generator.integers(256))
+        cut = int(generator.integers(len(content)))
+        content = [content[:cut], content[:cut] + b"\0\xff" + content[cut:], content][seed % 3]
+        file.write_bytes(bytes(content))
+    code, lines, err = check(own, "--out", tmp_path / "picture.png")
+    assert code in (0, 1)
+    assert err == ""
+    assert (code == 1) == any(line.startswith("problem: ") for line in lines)
+
+
 @pytest.mark.requires("camvid")
 def test_the_real_camvid(check: Check, camvid_root: Path) -> None:
     code, lines, _ = check(camvid_root, "--dataset", "camvid")

@@ -11,7 +11,7 @@ from seglib.datasets.base import IGNORE_INDEX, Pair, SegmentationDataset, read_l
 from seglib.datasets.masks import Labels, check_labels
 
 FOREGROUND, BACKGROUND, UNDECIDED = 1, 2, 3  # a trimap's values
-VAL_EVERY = 5  # each fifth image of trainval.txt is for validation
+VAL_EVERY = 5  # the first of each five images of trainval.txt is for validation
 
 
 class Pets(SegmentationDataset):
@@ -23,8 +23,8 @@ class Pets(SegmentationDataset):
 
     `root` holds `images/*.jpg` and `annotations/`, with `trainval.txt`, `test.txt` and
     `trimaps/*.png`, or the folder `oxford-iiit-pet` that does. trainval has 3680 images, test 3669.
-    As there is no list for validation, `val` is every fifth image of trainval.txt, which is sorted
-    by breed, and `train` the others.
+    As there is no list for validation, `val` is the first of each five images of trainval.txt,
+    which is sorted by breed, and `train` the others.
 
     Source: Parkhi, Vedaldi, Zisserman, Jawahar, "Cats and Dogs", CVPR 2012.
     """
@@ -44,9 +44,13 @@ class Pets(SegmentationDataset):
         lines = read_list(annotations / f"{listed}.txt", self.remedy)
         names = [line.split()[0] for line in lines]  # then: breed, species, number in the species
         if self.split == "val":
-            names = names[VAL_EVERY - 1 :: VAL_EVERY]
+            names = names[::VAL_EVERY]
         elif self.split == "train":
-            names = [name for i, name in enumerate(names) if i % VAL_EVERY != VAL_EVERY - 1]
+            names = [name for i, name in enumerate(names) if i % VAL_EVERY]
+        if not names:
+            raise FileNotFoundError(
+                f"{annotations / 'trainval.txt'} leaves train no image; {self.remedy}"
+            )
         return [
             (place / "images" / f"{name}.jpg", annotations / "trimaps" / f"{name}.png")
             for name in names

@@ -178,13 +178,15 @@ class VOC2012Aug(VOC):
             return super()._find_pairs()
         place = self._place()
         lists = place / "ImageSets" / "Segmentation"
-        val = set(read_list(lists / "val.txt", self.remedy))
         found = [
             path
             for folder in (self.root, place, lists)
             for path in (folder / name for name in AUG_LISTS)
             if path.is_file()
         ]
+        val: set[str] = set()
+        if not found or (lists / "val.txt").is_file():
+            val = set(read_list(lists / "val.txt", self.remedy))
         if not found:
             masks = list_files(place / AUG_MASKS, (".png",), self.remedy)
             return self._pairs_of(place, [m.stem for m in masks if m.stem not in val], AUG_MASKS)

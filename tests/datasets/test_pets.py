@@ -33,7 +33,7 @@ def test_train_and_val_are_trainval(root: Path) -> None:
     for split in ("train", "val", "trainval"):
         data = build_dataset("pets", split, root / "oxford-iiit-pet")
         parts[split] = [data.paths(i)[0].stem for i in range(len(data))]
-    assert parts["val"] == ["Abyssinian_12", "beagle_12"]
+    assert parts["val"] == ["Abyssinian_1", "beagle_1"]
     assert sorted(parts["train"] + parts["val"]) == sorted(parts["trainval"])
 
 
@@ -42,6 +42,14 @@ def test_a_value_that_is_no_trimap_s(root: Path) -> None:
     write_mask(mask, labels_of((0, 1)))
     with pytest.raises(ValueError, match=r"pug_3.png holds label 0 .* 1 \(pet\), 2 \(background\)"):
         _ = build_dataset("pets", "test", root)[0]
+
+
+def test_few_images_go_to_val_first(root: Path) -> None:
+    path = root / "oxford-iiit-pet" / "annotations" / "trainval.txt"
+    path.write_text("Abyssinian_1 1 1 1\n")
+    assert len(build_dataset("pets", "val", root)) == 1
+    with pytest.raises(FileNotFoundError, match=r"trainval.txt leaves train no image"):
+        build_dataset("pets", "train", root)
 
 
 def test_a_missing_list_is_named(root: Path) -> None:

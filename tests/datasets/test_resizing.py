@@ -11,12 +11,14 @@ from torchvision.transforms import InterpolationMode, v2
 
 from seglib.datasets.transforms import (
     FILL,
+    TRAIN,
     CenterCrop,
     PadToMultiple,
     RandomScale,
     Resize,
     Scale,
     eval_transform,
+    train_preset,
 )
 
 STEP = 40  # an image holds STEP · label in all its channels
@@ -86,6 +88,16 @@ def test_any_chain(size: tuple[int, int], chain: tuple[v2.Transform, ...], seed:
     if not any(isinstance(part, v2.RandomRotation) for part in chain):  # darkens void at its edge
         void = image[:, certain & (mask == 255)].int() - MEAN_COLOR.int()[:, None]
         assert void.abs().le(2).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(TRAIN)), sizes, sizes, st.integers(0, 9))
+def test_any_preset(name: str, size: tuple[int, int], crop: tuple[int, int], seed: int) -> None:
+    torch.manual_seed(seed)
+    image, mask = train_preset(name, crop)(*encoded(*size, seed))
+    assert (image.shape, mask.shape) == ((3, *crop), crop)
+    assert (image.dtype, mask.dtype) == (torch.float32, torch.int64)
+    assert {*mask.unique().tolist()} <= {*LABELS, 255}
 
 
 @settings(max_examples=60, deadline=None)

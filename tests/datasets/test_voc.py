@@ -104,6 +104,13 @@ def test_a_list_that_shares_images_with_val_is_refused(root: Path) -> None:
         build_dataset("voc2012_aug", "train", root)
 
 
+def test_a_list_does_without_val_s(root: Path) -> None:
+    place = augment(root, ["2007_000032"])
+    (place / "ImageSets" / "Segmentation" / "val.txt").unlink()
+    (root / "train_aug.txt").write_text("2007_000032\n")
+    assert len(build_dataset("voc2012_aug", "train", root)) == 1
+
+
 def test_what_is_missing_is_named(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"SegmentationClassAug is missing; get VOC with"):
         build_dataset("voc2012_aug", "train", root)
