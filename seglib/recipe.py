@@ -57,16 +57,15 @@ class Recipe:
             raise ValueError(f"schedule must be 'poly' or 'step', got {self.schedule!r}")
         whole_number("accumulate", self.accumulate)
         pieces = self.processes * self.accumulate
+        spread = f"{self.processes} process(es) of {self.accumulate} part(s)"
         if self.batch_size % pieces:
             raise ValueError(
-                f"batch_size must divide by {self.processes} processes × {self.accumulate}"
-                f" accumulated parts, got {self.batch_size}"
+                f"batch_size must be a multiple of {pieces}, for {spread}, got {self.batch_size}"
             )
         if self.batch_size // pieces < 2 and not (self.freeze_bn or self.sync_bn):
             raise ValueError(
-                f"batch_size {self.batch_size} over {self.processes} processes ×"
-                f" {self.accumulate} parts leaves BatchNorm one image; give at least {2 * pieces},"
-                " or freeze_bn"
+                f"batch_size must be at least {2 * pieces}, for {spread}, got {self.batch_size}:"
+                " BatchNorm needs two images; or freeze it with freeze_bn"
             )
 
     def as_dict(self) -> dict[str, object]:

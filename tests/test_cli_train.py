@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from seglib.cli import main, train_options
+from seglib.files import read_tensors
 from seglib.losses import LOSSES, PIXEL_LOSSES
 from seglib.precision import PRECISIONS
 
@@ -76,8 +78,8 @@ def test_the_tables_are_the_librarys() -> None:
         ("--ema 1", ["--ema", "between 0 and 1", "got 1"]),
         ("--bn-momentum 0", ["--bn-momentum", "above 0 to 1, got 0"]),
         ("--accumulate 0", ["--accumulate", ">= 1, got 0"]),
-        ("--accumulate 3", ["batch_size", "3"]),
-        ("--accumulate 4", ["BatchNorm", "at least 8"]),
+        ("--accumulate 3", ["batch_size must be a multiple of 3"]),
+        ("--accumulate 4", ["BatchNorm", "at least 8, "]),
         ("--momentum nan", ["--momentum", "nan"]),
         ("--print-every 0", ["--print-every", ">= 1, got 0"]),
         ("--val-batch-size 0", ["--val-batch-size", ">= 1, got 0"]),
@@ -198,3 +200,34 @@ def test_two_processes(root: Path, tmp_path: Path) -> None:
     assert two["loss"][0] == pytest.approx(one["loss"][0], abs=1e-5) or torch.cuda.is_available()
     pixels = [scores["num_pixels"] for scores in two["val"]]
     assert pixels == [5 * 44 * 64] * 2
+
+
+def test_the_real_program_is_interrupted_and_goes_on(root: Path, tmp_path: Path) -> None:
+    same = ("--ema", "0.9", "--print-every", "1", "--steps", "40")
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert run(*options(root, whole), *same) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seglib", *options(root, halves), *same],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.split()[1:3] == ["5", "loss"])
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err == (
+        f"seglib: error: interrupted: {halves} holds the run;"
+        " give the same command with --resume to go on\n"
+    )
+    assert not (halves / "history.json").exists()
+    assert run(*options(root, halves), *same, "--resume") == 0
+    assert listing(whole) == listing(halves)
+    for name in ("history.json", "best.safetensors"):
+        assert (whole / name).read_bytes() == (halves / name).read_bytes()
+    ends = [read_tensors(folder / "last.pth") for folder in (whole, halves)]
+    for part in ("model", "trained"):
+        one, other = (dict(end[part]) for end in ends)  # type: ignore[call-overload]
+        assert all(torch.equal(one[name], other[name]) for name in one)

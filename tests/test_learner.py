@@ -90,8 +90,8 @@ def test_poly_warms_up() -> None:
     ("options", "message"),
     [
         ({"accumulate": 0}, "accumulate must be a whole number >= 1, got 0"),
-        ({"accumulate": 3}, r"batch_size must divide by 1 processes × 3 .* got 4"),
-        ({"accumulate": 4}, "batch_size 4 over .* leaves BatchNorm one image; give at least 8"),
+        ({"accumulate": 3}, "batch_size must be a multiple of 3, .* got 4"),
+        ({"accumulate": 4}, "batch_size must be at least 8, .* got 4: BatchNorm needs two images"),
         ({"schedule": "cosine"}, "schedule must be 'poly' or 'step', got 'cosine'"),
         ({"schedule": "step", "step_size": 0}, "step_size"),
         ({"schedule": "step", "gamma": 0.0}, "gamma"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,15 +35,20 @@ class Lines:
         self.losses.append(loss)
         if step % self.every == 0:
             mean = sum(self.losses) / len(self.losses)
-            tqdm.write(f"step {step:>6}  loss {mean:.4f}  lr {lr:.3g}")  # above a progress bar
+            _say(f"step {step:>6}  loss {mean:.4f}  lr {lr:.3g}")
             self.losses.clear()
 
     def on_validation(self, step: int, scores: Scores, model: nn.Module) -> None:
-        tqdm.write(
+        _say(
             f"step {step:>6}  mean IoU {scores.mean_iou:.4f}"
             f"  overall accuracy {scores.overall_accuracy:.4f}"
             f"  {time.perf_counter() - self.started:.1f} s"
         )
+
+
+def _say(line: str) -> None:
+    tqdm.write(line)  # above a progress bar, if there is one
+    sys.stdout.flush()  # a log file or a pipe shows it now, too
 
 
 def save_results(network: nn.Module, data: SegmentationDataset, folder: Path) -> None:
