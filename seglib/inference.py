@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seglib.exporting import export
 from seglib.images import Picture, to_image
 from seglib.optimisation import optimise
 from seglib.sliding import MAX_PIXELS, Views, view_scores, window_strips
 
-__all__ = ["optimise", "predict", "predict_proba", "predict_strips"]
+__all__ = ["export", "optimise", "predict", "predict_proba", "predict_strips"]
 
 Join = Callable[[list[Tensor]], Tensor | list[Tensor]]
 

@@ -191,7 +191,7 @@ class _Trace(TorchFunctionMode):
         except Exception as error:  # whatever a foreign model's forward may raise
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"model must run on an image of shape {tuple(image.shape)}, {reason}"
+                f"model must run on a meta tensor, without values, {tuple(image.shape)}: {reason}"
             ) from error
         self._count(output)
 

@@ -13,6 +13,7 @@ import typer
 from seglib.cli.common import one_line
 from seglib.cli.data import data
 from seglib.cli.evaluate import evaluate
+from seglib.cli.export import export
 from seglib.cli.info import models, start
 from seglib.cli.predict import predict
 from seglib.cli.train import train
@@ -23,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(start)
-for function in (train, evaluate, predict, models):
+for function in (train, evaluate, predict, export, models):
     app.command()(function)
 app.add_typer(data, name="data")
 
