@@ -36,8 +36,8 @@ def test_a_faultless_folder(check: Check, own: Path, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert lines[0] == "train: 4 images; 8×6 (4)"
     assert lines[2].split() == ["0", "background", "48", "33.33%", "4"]
-    assert lines[5].split() == ["void", "48", "25.00%"]
-    assert "val: 1 images; 8×6 (1)" in lines
+    assert lines[5].split() == ["void", "48", "25.00%", "of", "all", "pixels"]
+    assert "val: 1 image; 8×6 (1)" in lines
     assert lines[-3:] == ["not there: test", "no problems", f"{picture}: samples and frequencies"]
     with Image.open(picture) as drawn:
         assert drawn.width == 1200
@@ -121,6 +121,18 @@ def test_notes_are_no_problems(check: Check, own: Path) -> None:
     assert any(
         "b.png shows value 1 in the color of dog, whose value is 2" in note for note in notes
     )
+
+
+def test_file_names_of_any_kind(check: Check, own: Path) -> None:
+    for name in ("two\nlines", "no\udcffunicode", "größe ✓"):
+        write_image(own / "images" / f"{name}.png")
+        write_mask(own / "masks" / f"{name}.png", labels_of((9,)))
+    code, lines, err = check(own)
+    assert (code, err) == (1, "")
+    told = [line for line in lines if line.startswith("problem: ")]
+    assert len(told) == 3
+    assert any("two lines.png holds label 9" in line for line in told)
+    assert any("no\\udcffunicode.png holds label 9" in line for line in told)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,7 +131,7 @@ class Folder(SegmentationDataset):
         return chosen
 
     def _drawn(self, pairs: list[Pair]) -> list[Pair]:
-        order = sorted(pairs, key=lambda pair: zlib.crc32(pair[0].stem.encode()))
+        order = sorted(pairs, key=lambda pair: zlib.crc32(os.fsencode(pair[0].stem)))
         count = min(max(1, len(order) // VAL_SHARE), len(order) - 1)
         chosen = {"train": order[count:], "val": order[:count], "test": []}[self.split]
         if not chosen:

@@ -51,7 +51,7 @@ class SplitReport:
         more = f" and {len(found) - SIZES_SHOWN} other sizes" if found[SIZES_SHOWN:] else ""
         width = max(len("class"), *map(len, data.classes))
         lines = [
-            f"{data.split}: {len(data)} images; {sizes or 'no size known'}{more}",
+            f"{data.split}: {len(data)} image{'s'[: len(data) != 1]}; {sizes or 'no size'}{more}",
             f"  label  {'class':<{width}}         pixels   share  images",
         ]
         total = max(1, int(self.pixels.sum()))
@@ -61,7 +61,8 @@ class SplitReport:
                 f"  {label:>5}  {name:<{width}}  {pixels:>13}  {pixels / total:>6.2%}"
                 f"  {int(self.images[label]):>6}"
             )
-        lines.append(f"  {'':>5}  {'void':<{width}}  {self.void:>13}  {self.void_share:>6.2%}")
+        void = f"{self.void:>13}  {self.void_share:>6.2%} of all pixels"
+        lines.append(f"  {'':>5}  {'void':<{width}}  {void}")
         return "\n".join(lines)
 
 
@@ -82,7 +83,9 @@ class Inspection:
         parts += [f"note: {note}" for note in self.notes]
         parts += [f"problem: {problem}" for problem in self.problems]
         parts.append(f"{len(self.problems) or 'no'} problem{'s'[: len(self.problems) != 1]}")
-        return "\n".join(parts)
+        text = "\n".join(parts)
+        # File names need not be Unicode; printing must not stop at one.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def inspect_dataset(
@@ -114,7 +117,7 @@ def inspect_dataset(
             problems.append(one_line(error))
         else:
             splits.append(SplitReport(data))
-            problems += [str(mistake) for mistake in data.mistakes]
+            problems += map(one_line, data.mistakes)
             problems += [
                 f"mask {mask} belongs to no image; add the image, or remove it"
                 for mask in data.stray_masks()
