@@ -17,11 +17,16 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_library_s_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = blocks("python")
+    example, public_weights = blocks("python")
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
     exec(example, names)
     assert tuple(names["mask"].shape) == (120, 160)  # type: ignore[attr-defined]
+    # The other one needs a network and a file: all but the weights is tried.
+    fresh, replaced = re.subn(r'weights="[^"]+"', "weights=None", public_weights)
+    exec(fresh, names)
+    assert replaced == 2
+    assert names["model"].config["backbone_options"] == {"legacy_padding": True}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("name", "rest"), COMMANDS)
