@@ -76,6 +76,15 @@ def test_two_processes_are_one(tmp_path: Path, options: dict[str, object]) -> No
         assert torch.allclose(shared_weights[name], value, atol=1e-4), name
 
 
+def test_batchnorm_sees_the_images_of_all(tmp_path: Path) -> None:
+    """After one step the first layer's running mean is that of the whole batch."""
+    options = {"steps": 1, "freeze_bn": False, "momentum": 0.0}
+    means = [outcome(n, tmp_path / str(n), **options)[2] for n in (1, 2)]
+    name = next(name for name in means[0] if name.endswith("running_mean"))
+    assert means[0][name].abs().max() > 1e-3
+    assert torch.allclose(means[1][name], means[0][name], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_of_two_processes_goes_on(tmp_path: Path) -> None:
     """With BatchNorm that learns and dropout: each process has random numbers of its own."""
