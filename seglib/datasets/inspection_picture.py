@@ -15,6 +15,7 @@ from seglib.visualize import legend, overlay
 SAMPLES = 6
 COLUMNS = 3  # samples in a row, an image and its overlay each
 MAX_BARS = 40
+LEGEND_LINE = 0.18  # inches
 SIDE = 320  # pixels of a sample's longer side: more are not seen
 MARKERS = ("o", "^", "s")  # of the splits after the first
 
@@ -38,7 +39,7 @@ def draw_inspection(inspection: Inspection) -> Figure:
     heights = (1.6 * rows + 0.4, 0.24 * bars + 1.0)  # inches
     figure = Figure(figsize=(12, sum(heights)), dpi=100)
     halves = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
-    _draw_samples(halves[0, 0], data, chosen, rows)
+    _draw_samples(halves[0, 0], data, chosen, rows, int(sum(heights) / LEGEND_LINE) - 1)
     _draw_bars(halves[1, 0], splits, heights[1])
     return figure
 
@@ -65,7 +66,7 @@ def _choose(split: SplitReport) -> list[int]:
 
 
 def _draw_samples(
-    figure: SubFigure, data: SegmentationDataset, chosen: list[int], rows: int
+    figure: SubFigure, data: SegmentationDataset, chosen: list[int], rows: int, lines: int
 ) -> None:
     panels = figure.subplots(rows, 2 * COLUMNS, squeeze=False)
     present: set[int] = set()
@@ -81,8 +82,8 @@ def _draw_samples(
         right.imshow(mixed.permute(1, 2, 0).numpy())
         present.update(mask.unique().tolist())
     labels = sorted(present - {data.ignore_index})
-    # The legend begins beside the top right panel and may run down along the rows.
-    legend(panels[0, -1], data.classes, data.palette, labels[: 9 * rows])
+    # The legend begins beside the top right panel and may run down along the whole figure.
+    legend(panels[0, -1], data.classes, data.palette, labels[:lines])
     figure.subplots_adjust(left=0.01, right=0.87, top=0.92, bottom=0.02, wspace=0.04, hspace=0.15)
 
 
@@ -119,8 +120,9 @@ def _draw_bars(figure: SubFigure, splits: list[SplitReport], height: float) -> N
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
     smallest = min([1.0, *(float(share[share > 0].min()) for share in shares if share.any())])
-    left.set_xscale("log")
-    left.xaxis.set_major_formatter("{x:g}")
+    if shares[0].any():
+        left.set_xscale("log")
+        left.xaxis.set_major_formatter("{x:g}")
     left.set_xlim(min(1.0, max(1e-4, 50 * smallest)), 100)
     right.set_xlim(0, 102)
     left.set_yticks(places, [f"{data.classes[i][:24]}  {i}" for i in order.tolist()])
@@ -129,5 +131,5 @@ def _draw_bars(figure: SubFigure, splits: list[SplitReport], height: float) -> N
         title = f"bars: {data.split}"
         left.legend(title=title, loc="lower right", fontsize=8, title_fontsize=8)
     figure.subplots_adjust(
-        left=0.16, right=0.97, top=1 - 0.35 / height, bottom=0.35 / height, wspace=0.06
+        left=0.16, right=0.87, top=1 - 0.35 / height, bottom=0.35 / height, wspace=0.06
     )

@@ -79,11 +79,13 @@ def test_results_are_label_ids(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_train_ids_on_disk_are_suspected(root: Path) -> None:
+@pytest.mark.parametrize("value", [34, 255])
+def test_train_ids_on_disk_are_suspected(root: Path, value: int) -> None:
     folder = root / "gtFine" / "val" / "munster"
-    write_mask(folder / "munster_000000_000019_gtFine_labelIds.png", labels_of((0, 18, 255)))
+    write_mask(folder / "munster_000000_000019_gtFine_labelIds.png", labels_of((0, 18, value)))
     with pytest.raises(
-        ValueError, match=r"label 255 \(16 pixels.*label ids 0 … 33; is it a file of train ids\?"
+        ValueError,
+        match=rf"label {value} \(16 pixels.*label ids 0 … 33; is it a file of train ids\?",
     ):
         _ = build_dataset("cityscapes", "val", root)[0]
 
