@@ -77,7 +77,6 @@ def download(
         if not usual:
             raise ValueError("--out must name a folder, as neither $SEGLIB_DATA nor data/ is there")
         out = usual[0]
-    print(f"fetching {name} into {out}")
     with contextlib.redirect_stderr(sys.stderr if sys.stderr.isatty() else io.StringIO()):
         place = fetch(name, out)
     print(f"{name} is in {place}")

@@ -141,7 +141,8 @@ def _read_all(split: SplitReport) -> Iterator[list[str]]:
     num_classes = len(split.dataset.classes)
     split.pixels = torch.zeros(num_classes, dtype=torch.int64)
     split.images = torch.zeros(num_classes, dtype=torch.int64)
-    with ThreadPoolExecutor() as pool:  # decoding runs outside Python's lock
+    pool = ThreadPoolExecutor()  # decoding runs outside Python's lock
+    try:
         for index, item in enumerate(pool.map(partial(_read, split.dataset), _items(split))):
             if item.size is not None:
                 split.sizes[item.size] += 1
@@ -153,6 +154,8 @@ def _read_all(split: SplitReport) -> Iterator[list[str]]:
                 split.usable[index] = pixels > 0
             split.doubts += item.doubts
             yield item.problems
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt need not wait for all the rest
 
 
 def _items(split: SplitReport) -> range:

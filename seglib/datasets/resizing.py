@@ -33,15 +33,18 @@ class Resize(v2.Transform):  # type: ignore[misc]  # torchvision has no types
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         super().__init__()
-        if min(size if isinstance(size, tuple) else (size,)) < 1:
-            raise ValueError(f"size must be at least 1 pixel, got {size}")
-        self.size = size
+        lengths = (size,) if isinstance(size, int) else tuple(size)
+        if not 1 <= len(lengths) <= 2 or min(lengths) < 1:
+            raise ValueError(
+                f"size must be one positive integer or two, (height, width), got {size}"
+            )
+        self.size = lengths
 
     def transform(self, inpt: Tensor, params: dict[str, object]) -> Tensor:
-        if isinstance(self.size, tuple):
+        if len(self.size) == 2:
             return _resize(inpt, *self.size)
         height, width = functional.get_size(inpt)
-        factor = self.size / min(height, width)
+        factor = self.size[0] / min(height, width)
         return _resize(inpt, round(height * factor), round(width * factor))
 
 
@@ -70,11 +73,17 @@ class RandomScale(v2.Transform):  # type: ignore[misc]
     images are enlarged.)
 
     Args:
-        scale: smallest and largest factor.
+        scale: smallest and largest factor, 0 < smallest ≤ largest.
+    Raises:
+        ValueError: if they are something else.
     """
 
     def __init__(self, scale: tuple[float, float]) -> None:
         super().__init__()
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise ValueError(
+                f"scale must be (smallest, largest) with 0 < smallest ≤ largest, got {scale}"
+            )
         self.scale = scale
 
     def make_params(self, flat_inputs: list[object]) -> dict[str, float]:

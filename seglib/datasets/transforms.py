@@ -149,10 +149,6 @@ def train_transform(
         ValueError: if an argument is out of its range.
     """
     _check_crop_size(crop_size)
-    if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-        raise ValueError(
-            f"scale must be (smallest, largest) with 0 < smallest ≤ largest, got {scale}"
-        )
     if not 0 <= hflip <= 1:
         raise ValueError(f"hflip must be a probability between 0 and 1, got {hflip}")
     if not 0 <= color_jitter < 1:

@@ -173,7 +173,9 @@ def test_a_lambda_for_images_leaves_masks_alone() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Resize(0), "size must be at least 1 pixel, got 0"),
+        (lambda: Resize(0), "size must be one positive integer or two, .*got 0"),
+        (lambda: Resize((1, 2, 3)), r"got \(1, 2, 3\)"),
+        (lambda: RandomScale((2.0, 1.0)), r"scale must be .*got \(2.0, 1.0\)"),
         (lambda: Resize((5, 0)), r"got \(5, 0\)"),
         (lambda: Scale(0.0), "factor must be > 0, got 0.0"),
         (lambda: Scale(float("nan")), "factor must be > 0, got nan"),
