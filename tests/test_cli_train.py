@@ -81,6 +81,7 @@ def test_the_tables_are_the_librarys() -> None:
         ("--accumulate 3", ["batch_size must be a multiple of 3"]),
         ("--accumulate 4", ["BatchNorm", "at least 8, "]),
         ("--momentum nan", ["--momentum", "nan"]),
+        ("--tensorboard --samples=-1", ["--samples", ">= 0, got -1"]),
         ("--print-every 0", ["--print-every", ">= 1, got 0"]),
         ("--val-batch-size 0", ["--val-batch-size", ">= 1, got 0"]),
         ("--test-only --resume", ["--test-only", "--resume"]),
@@ -109,7 +110,7 @@ def test_all_at_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         "--loss focal --focal-gamma 1.5 --class-weights median_frequency --ema 0.9 --accumulate 2",
         "--schedule step --step-size 2 --gamma 0.5 --momentum 0.8 --bn-momentum 0.05",
         "--precision bf16 --val-batch-size 2 --crop-val --print-every 2",
-        "--tensorboard --save-results",
+        "--tensorboard --samples 3 --save-results",
     )
     assert run(*options(root, out), *" ".join(many).split()) == 0
     printed = capsys.readouterr().out.splitlines()
@@ -134,7 +135,7 @@ def test_all_at_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     assert [e.step for e in events.Scalars("train/loss")] == [1, 2, 4]
     assert "val_iou/sky" in events.Tags()["scalars"]
-    assert len(events.Tags()["images"]) == 4
+    assert len(events.Tags()["images"]) == 3
     text = events.Tensors("options/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| ema | 0.9 |" in text
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 RUN_FILES = ("last.pth", "best.safetensors")
 # Settings that may differ when a run goes on: they don't change what is computed.
-FREE = ("num_workers", "device", "data_root", "print_every", "tensorboard", "save_results")
+FREE = (
+    *("num_workers", "device", "data_root"),
+    *("print_every", "tensorboard", "samples", "save_results"),
+)
 REMEDY = "give the same command with --resume to go on"
 
 

@@ -63,6 +63,7 @@ def train(
     crop_val: option.CropVal = False,
     print_every: option.PrintEvery = 10,
     tensorboard: option.Tensorboard = False,
+    samples: option.Samples = 4,
     save_results: option.SaveResults = False,
     test_only: option.TestOnly = False,
     device: Device = None,
@@ -151,6 +152,7 @@ def train(
         "crop_val": crop_val,
         "print_every": print_every,
         "tensorboard": tensorboard,
+        "samples": samples,
         "save_results": save_results,
         "device": device,
     }
@@ -198,7 +200,9 @@ def train(
             loggers: list[Logger] = [Lines(print_every)]
             stack.enter_context(run_folder(folder, settings))
             if tensorboard:
-                board = TensorBoard(folder / "tensorboard", val_data, settings, every=print_every)
+                board = TensorBoard(
+                    folder / "tensorboard", val_data, settings, samples=samples, every=print_every
+                )
                 loggers.append(stack.enter_context(closing(board)))
             history = fit(
                 network,

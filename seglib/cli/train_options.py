@@ -159,6 +159,9 @@ PrintEvery = Annotated[int, typer.Option(callback=ONE, help="Steps between two l
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write curves and samples to DIR/tensorboard.")
 ]
+Samples = Annotated[
+    int, typer.Option(callback=at_least(0), help="Sample predictions in TensorBoard.")
+]
 SaveResults = Annotated[
     bool, typer.Option("--save-results", help="Write the val predictions to DIR/results.")
 ]
