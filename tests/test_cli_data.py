@@ -119,7 +119,7 @@ def test_notes_are_no_problems(check: Check, own: Path) -> None:
     assert any(note == "note: no pixel of dog in train" for note in notes)
     assert any("void everywhere" in note and "a.png first" in note for note in notes)
     assert any(
-        "b.png shows value 1 in the color of dog, whose value is 2" in note for note in notes
+        "b.png shows value 1 in the colour of dog, whose value is 2" in note for note in notes
     )
 
 

@@ -64,7 +64,7 @@ def download(
 ) -> None:
     """Fetch Pascal VOC or Oxford-IIIT Pet from where its authors published it.
 
-    One to two gigabytes each, checked, unpacked; all of it or nothing.
+    Up to two gigabytes each, checked and unpacked; all of it or nothing.
     """
     from seglib.datasets import dataset_class, places
     from seglib.datasets.download import download as fetch
@@ -105,7 +105,7 @@ def check(
       DIR/images/a.jpg        images
       DIR/masks/a.png         masks of the same names: grey or palette PNGs whose
                               pixel values are labels (0 is the first class), or
-                              RGB ones in exactly the classes' colors
+                              RGB ones in exactly the classes' colours
 
     Splits are sub-folders (images/train, masks/train, images/val …) or lists of names
     (DIR/train.txt, DIR/val.txt …). Without them, a fifth of the images is for validation.

@@ -144,6 +144,10 @@ class Cityscapes(SegmentationDataset):
         "www.cityscapes-dataset.com, unpack both into one folder and name it as root"
     )
 
+    def encode(self, mask: Tensor) -> Tensor:
+        """A mask of classes as files hold it, in label ids: `to_label_ids`."""
+        return to_label_ids(mask)
+
     def _find_pairs(self) -> list[Pair]:
         images, masks = self._folders()
         if not images.is_dir():

@@ -170,7 +170,8 @@ class Folder(SegmentationDataset):
         described = self._described
         if not described.colors:
             raise ValueError(
-                f"mask {path} holds colors, but {self._file} gives the classes none; add them there"
+                f"mask {path} holds colours, but {self._file} gives the classes none; add them "
+                f"there"
             )
         colors = [*described.colors, *([described.void_color] if described.void_color else [])]
         labels = np.full(values.shape[:2], IGNORE_INDEX, dtype=np.uint8)
@@ -193,13 +194,13 @@ class Folder(SegmentationDataset):
         color = [code >> 16, code >> 8 & 255, code & 255]
         kinds = len(np.unique(codes[wrong]))
         remedy = (
-            f"correct the mask, or add the color to {self._file}, as a class's or as void_color"
+            f"correct the mask, or add the colour to {self._file}, as a class's or as void_color"
         )
         if kinds > SMOOTHED:
             remedy = "its edges are smoothed: export it again without smoothing (antialiasing)"
-        others = f" and {kinds - 1} other unknown colors" if kinds > 1 else ""
+        others = f" and {kinds - 1} other unknown colours" if kinds > 1 else ""
         raise ValueError(
-            f"mask {path} holds color {color}{others} ({places(wrong)}); no class has it; {remedy}"
+            f"mask {path} holds colour {color}{others} ({places(wrong)}); no class has it; {remedy}"
         )
 
     def doubts(self, index: int) -> list[str]:
@@ -218,8 +219,8 @@ class Folder(SegmentationDataset):
             if owner not in (None, value):
                 name = self.classes[self._described.values.index(owner)]
                 return [
-                    f"mask {path} shows value {value} in the color of {name}, whose value is "
-                    f"{owner}; if the colors are right, save it as RGB"
+                    f"mask {path} shows value {value} in the colour of {name}, whose value is "
+                    f"{owner}; if the colours are right, save it as RGB"
                 ]
         return []
 

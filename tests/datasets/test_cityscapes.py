@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.datasets import Cityscapes as Theirs
 
 from seglib.datasets import build_dataset
-from seglib.datasets.cityscapes import LABELS, save_result, to_label_ids, to_train_ids
+from seglib.datasets.cityscapes import LABELS, Cityscapes, save_result, to_label_ids, to_train_ids
 
 SIZE = (6, 8)
 LABEL_IDS = labels_of(range(34), SIZE)
@@ -36,6 +36,10 @@ def test_items(root: Path) -> None:
     assert (image.shape, mask.shape) == ((3, *SIZE), SIZE)
     expected = {label.id: label.train_id for label in LABELS}
     assert mask.flatten().tolist() == [expected[i] for i in LABEL_IDS.flatten().tolist()]
+    expected = {label.id: label.id if label.train_id != 255 else 0 for label in LABELS}
+    assert isinstance(data, Cityscapes)
+    back = data.encode(mask)
+    assert back.flatten().tolist() == [expected[i] for i in LABEL_IDS.flatten().tolist()]
     assert (len(data.classes), data.classes[0], data.classes[18]) == (19, "road", "bicycle")
     assert data.palette[13].tolist() == [0, 0, 142]
     assert [len(build_dataset("cityscapes", split, root)) for split in ("val", "test")] == [1, 1]

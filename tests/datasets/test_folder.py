@@ -1,5 +1,6 @@
 """Anybody's own images and masks: layouts, kinds of masks, and the mistakes people make."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from data_trees import CLASSES_YAML, SIZE, labels_of, write_folder, write_image, write_mask
 from PIL import Image
+from project_files import ROOT
 
 from seglib.datasets import build_dataset
 
@@ -121,17 +123,17 @@ def test_colors_must_be_exact(own: Path) -> None:
     picture[2, 3] = (128, 0, 1)
     Image.fromarray(picture).save(own / "masks" / "a.png")
     message = (
-        r"a.png holds color \[128, 0, 1\] \(1 pixel, at row 2, column 3\); no class has it; "
-        r"correct the mask, or add the color to .*classes.yaml"
+        r"a.png holds colour \[128, 0, 1\] \(1 pixel, at row 2, column 3\); no class has it; "
+        r"correct the mask, or add the colour to .*classes.yaml"
     )
     with pytest.raises(ValueError, match=message):
         _ = build_dataset("folder", "all", own)[0]
     noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     Image.fromarray(noise).save(own / "masks" / "a.png")
-    with pytest.raises(ValueError, match=r"other unknown colors .*export it again without smooth"):
+    with pytest.raises(ValueError, match=r"other unknown colours .*export it again without smooth"):
         _ = build_dataset("folder", "all", own)[0]
     (own / "classes.yaml").write_text("classes: [background, cat, dog]")
-    with pytest.raises(ValueError, match=r"a.png holds colors, but .*classes.yaml gives the clas"):
+    with pytest.raises(ValueError, match=r"a.png holds colours, but .*classes.yaml gives the clas"):
         _ = build_dataset("folder", "all", own)[0]
 
 
@@ -296,6 +298,14 @@ def test_right_class_files(own: Path, text: str) -> None:
             _ = data[0]
     else:
         assert data[0][1].unique().tolist() == [0, 255]
+
+
+def test_the_documented_class_file_is_right(own: Path) -> None:
+    (text,) = re.findall(r"(?s)```yaml\n(.*?)```", (ROOT / "data" / "README.md").read_text("utf-8"))
+    (own / "classes.yaml").write_text(text, encoding="utf-8")
+    data = build_dataset("folder", "all", own)
+    assert data.classes == ("background", "cat", "dog")
+    assert data[0][1].unique().tolist() == [0, 1, 2, 255]
 
 
 def test_it_travels_to_worker_processes(own: Path) -> None:
