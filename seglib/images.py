@@ -10,14 +10,21 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+PHOTOMETRIC = 262  # the TIFF tag that tells whether 0 is black (1) or white (0)
+
 Picture = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
+
+
+class UnknownRangeError(ValueError):
+    """The picture's numbers do not say what is white."""
 
 
 def read_image(path: str | Path) -> Tensor:
     """Read an image file of any kind that Pillow knows as RGB, turned upright as its EXIF data say.
 
-    Grey becomes three equal channels, palettes their colours, 16 bits are scaled to 8, alpha is
-    dropped, and of an animation the first picture is taken.
+    Grey becomes three equal channels, palettes their colours, 16 bits are scaled to 8, and of an
+    animation the first picture is taken. Alpha is dropped, as torchvision's and OpenCV's readers
+    do: a transparent pixel has the colour that is stored for it, on no ground.
 
     Returns:
         uint8 (3, H, W).
@@ -31,9 +38,20 @@ def read_image(path: str | Path) -> Tensor:
         raise FileNotFoundError(f"{path} {what}; give the path of an image")
     try:
         with Image.open(path) as image:
-            return _from_pillow(ImageOps.exif_transpose(image))
+            tags = getattr(image, "tag_v2", {})
+            pixels = _from_pillow(ImageOps.exif_transpose(image))
+            # Pillow turns TIFF's WhiteIsZero round at 8 bits, not at 16.
+            negative = image.mode.startswith("I") and tags.get(PHOTOMETRIC) == 0
+            return 255 - pixels if negative else pixels
     except PermissionError:
         raise
+    except UnknownRangeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{path} has more pixels than Pillow reads ({2 * (Image.MAX_IMAGE_PIXELS or 0)}); cut"
+            " it into parts"
+        ) from error
     except Exception as error:  # a decoder fed with damaged bytes may raise anything
         raise ValueError(f"{path} is damaged or no image; get it again") from error
 
@@ -89,11 +107,13 @@ def _from_pillow(image: Image.Image) -> Tensor:
     if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip at 255
         values = np.asarray(image).astype(np.int64)
         if values.size and not 0 <= values.min() <= values.max() <= 65535:
-            raise ValueError("image has more than 16 bits per pixel")
+            raise UnknownRangeError("image has more than 16 bits per pixel; convert it to 16 or 8")
         grey = torch.from_numpy(np.rint(values / 257).astype(np.uint8))  # 65535 / 255 = 257
         return grey.expand(3, -1, -1).contiguous()
     if image.mode == "F":
-        raise ValueError("image holds floating-point numbers, of unknown range")
+        raise UnknownRangeError(
+            "image holds floating-point numbers, of unknown range; convert it to 16 or 8 bits"
+        )
     if "transparency" in image.info:  # Pillow wants to go through RGBA here
         image = image.convert("RGBA")
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
