@@ -27,6 +27,7 @@ from seglib.datasets.masks import Labels, check_labels, places, read_any_mask
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
 VAL_SHARE = 5  # one image of five
+HINTS = 100  # of mistakes about missing masks: each reads the folder again
 SMOOTHED = 16  # more unknown colours than this in one mask come from smoothed edges
 
 
@@ -119,16 +120,16 @@ class Folder(SegmentationDataset):
     def _listed(self, pairs: list[Pair]) -> list[Pair]:
         path = self.root / f"{self.split}.txt"
         by_name = {pair[0].stem: pair for pair in pairs} | {pair[0].name: pair for pair in pairs}
-        chosen: list[Pair] = []
+        chosen: dict[str, Pair] = {}
         for name in read_list(path, self.remedy):
             if name not in by_name:
                 text = f"list {path} names {name}, which is not in {self.root / 'images'}"
                 self.mistakes.append(FileNotFoundError(f"{text}; correct the list"))
-            elif by_name[name] in chosen:
+            elif by_name[name][0].name in chosen:
                 self._doubt(f"list {path} names {name} twice; remove one")
             else:
-                chosen.append(by_name[name])
-        return chosen
+                chosen[by_name[name][0].name] = by_name[name]
+        return list(chosen.values())
 
     def _drawn(self, pairs: list[Pair]) -> list[Pair]:
         order = sorted(pairs, key=lambda pair: zlib.crc32(os.fsencode(pair[0].stem)))
@@ -145,12 +146,11 @@ class Folder(SegmentationDataset):
         self.mistakes.append(ValueError(text))
 
     def _remedy_for(self, mask: Path) -> str:
-        near = (
-            sorted(path.name for path in mask.parent.glob("*") if path.stem.startswith(mask.stem))
-            if mask.parent.is_dir()
-            else []
-        )
-        return f"rename {near[0]}, if that is it" if near else "add it, or remove the image"
+        near: list[str] = []
+        if mask.parent.is_dir() and len(self.mistakes) < HINTS:
+            stem = mask.stem.lower()
+            near = [f.name for f in mask.parent.iterdir() if f.stem.lower().startswith(stem)]
+        return f"rename {min(near)}, if that is it" if near else "add it, or remove the image"
 
     def _read_mask(self, path: Path) -> Labels:
         return read_any_mask(path)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,17 @@ def test_mistakes_name_file_and_remedy(own: Path, kind: str, message: str) -> No
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         _ = build_dataset("folder", "all", own)[0]
     assert "\n" not in str(caught.value)
+
+
+def test_thousands_of_files_take_no_time(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, ["a"])
+    for i in range(3000):
+        (root / "images" / f"{i}.jpg").touch()
+    (root / "train.txt").write_text("\n".join(map(str, range(3000))))
+    start = time.perf_counter()
+    with pytest.raises(FileNotFoundError, match="2999 more like it"):
+        build_dataset("folder", "train", root)
+    assert time.perf_counter() - start < 5
 
 
 def test_hidden_files_are_none(own: Path) -> None:
