@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -208,19 +209,30 @@ def _write(
     from seglib.visualize import colorize, save_mask, show_prediction
 
     if "mask" in results:
-        save_mask(results["mask"], labels, looks.palette)
+        with _naming_file(results["mask"]):
+            save_mask(results["mask"], labels, looks.palette)
     if "color" in results:
         picture = Image.fromarray(colorize(labels, looks.palette).permute(1, 2, 0).numpy())
-        with atomic_path(results["color"]) as temporary:
+        with _naming_file(results["color"]), atomic_path(results["color"]) as temporary:
             picture.save(temporary, format="PNG")
     if "overlay" in results:
         figure = show_prediction(*_shrink(image, labels), looks.classes, looks.palette)
-        with atomic_path(results["overlay"]) as temporary:
+        with _naming_file(results["overlay"]), atomic_path(results["overlay"]) as temporary:
             figure.savefig(temporary, format="png", dpi=DPI)
     if probabilities is not None:
         names = np.array(looks.classes, dtype=np.str_)
-        with atomic_path(results["probabilities"]) as temporary:
+        path = results["probabilities"]
+        with _naming_file(path), atomic_path(path) as temporary:
             np.savez_compressed(temporary, probabilities=probabilities, classes=names)
+
+
+@contextmanager
+def _naming_file(path: Path) -> Iterator[None]:
+    """A full disk's error names no file, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _shrink(image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
