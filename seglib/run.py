@@ -55,12 +55,12 @@ class Run:
             return
         if not resume:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return
-        self.history = restore_run(self.folder / "last.pth", self.learner)
         if rank() == 0:
             remove_leftovers(self.folder / "last.pth", self.folder / "best.safetensors")
-        if self.history.val_steps[-1:] == [len(self.history.loss)]:
-            self._keep_best()  # the run may have been killed between the two files
+        if resume:
+            self.history = restore_run(self.folder / "last.pth", self.learner)
+            if self.history.val_steps[-1:] == [len(self.history.loss)]:
+                self._keep_best()  # the run may have been killed between the two files
 
     def took(self, loss: float) -> None:
         """Note a step before the schedule moves on."""

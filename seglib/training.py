@@ -158,7 +158,7 @@ def fit(
             and left in `model` at the end.
         bn_momentum: share of a new batch in BatchNorm's statistics; default as the model is.
         freeze_bn: keep BatchNorm as it is, for good; see `normalization`.
-        sync_bn: on several GPUs, BatchNorm over the images of all processes.
+        sync_bn: on several GPUs, BatchNorm over the images of all: `nn.SyncBatchNorm`, for good.
         seed: ≥ 0, of order, augmentation and dropout.
         num_workers: processes that load images; the result does not depend on it.
         val_every: steps between validations; default an epoch. The end is always validated.

@@ -145,8 +145,7 @@ def killed(tmp_path: Path, file: str, write: int, points: tuple[str, ...]) -> No
         assert finish(process) == -signal.SIGKILL, point
         assert same(resumed(folder, **EVERYTHING), expected), point
         assert same(load_file(folder / "best.safetensors"), best), point
-        if write > 1:  # a run that begins anew leaves hidden files alone
-            assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")], point
 
 
 def test_killed_while_the_checkpoint_is_written(tmp_path: Path) -> None:

@@ -53,12 +53,14 @@ def run_folder(folder: Path, settings: Mapping[str, object]) -> Iterator[None]:
     Of several processes the first one does it.
     """
     from seglib.distributed import rank
+    from seglib.files import remove_leftovers
 
     if rank() > 0:
         yield
         return
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder / "config.json", folder / "history.json")
     write_json(folder / "config.json", settings)
     try:
         yield
