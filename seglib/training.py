@@ -153,7 +153,8 @@ def fit(
         weight_decay: ≥ 0, on every parameter.
         schedule: "poly" (with `power`, `warmup_steps`) or "step" (with `step_size`, `gamma`); see
             `schedules`.
-        precision: "fp32"; "bf16"; on GPUs also "fp16", whose gradients are scaled.
+        precision: of training and validation: "fp32"; "bf16"; on GPUs also "fp16", with gradients
+            scaled. The weights stay float32.
         ema: decay of an average of the weights, see `averaging`; it is what is validated, kept,
             and left in `model` at the end.
         bn_momentum: share of a new batch in BatchNorm's statistics; default as the model is.
