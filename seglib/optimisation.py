@@ -36,8 +36,8 @@ def optimise(
 
     Args:
         model: images (N, C, H, W) → logits (N, num_classes, H, W), as `build_model` makes them.
-        compile: also compile with `torch.compile`, once for each image size (on the CPU this needs
-            a C++ compiler). The first calls take long.
+        compile: also compile with `torch.compile`, once for each image size, up to eight sizes (on
+            the CPU this needs a C++ compiler). The first call of each takes long.
         dtype: what to compute in. Default: bfloat16 where the device has instructions for it
             (AVX512-BF16, AMX, recent GPUs), else float32. float32 differs from the model by
             rounding only; bfloat16 has 8 bits, and changes the class of few pixels.

@@ -92,10 +92,10 @@ def test_help_and_version(run: Run) -> None:
     for arguments in ((), ("--help",), ("-h",)):
         code, out, err = run(*arguments)
         assert (code, err) == (0, "")
-        for command in ("train", "evaluate", "predict", "data", "models"):
+        for command in ("train", "evaluate", "predict", "export", "data", "models"):
             assert f"\n  {command} " in out
     assert run("--version") == (0, "seglib 0.1.0\n", "")
-    for command in ("train", "evaluate", "predict", "data", "models"):
+    for command in ("train", "evaluate", "predict", "export", "data", "models"):
         code, out, err = run(command, "--help")
         assert (code, err) == (0, "")
         assert out.startswith(f"Usage: seglib {command} ")
