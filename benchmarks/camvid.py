@@ -1,0 +1,176 @@
+"""How good is a network after ten minutes on CamVid? Val mean IoU, from scratch, beside
+segmentation-models-pytorch.
+
+    python -m benchmarks.camvid --data-root DIR [--minutes 10] [--seeds 2] [--threads 2]
+
+Both train on the train split and are measured on val with their last weights (seglib's: a moving
+average of them): images at 192×256, masks scored at 360×480. The clock covers all of training;
+decoding the images beforehand, once for both, and the measurement are outside. Nothing else should
+run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from seglib import build_dataset, build_model
+from seglib.datasets.transforms import Resize, eval_transform, normalize, train_transform
+from seglib.metrics import Scores
+from seglib.schedules import poly
+from seglib.training import evaluate, fit
+
+RESULTS = Path(__file__).parent / "results" / "camvid.json"
+SIZE = (192, 256)  # of the networks' input, in pixels
+BATCH_SIZE = 8
+TRIAL, MARGIN = 12, 0.96  # steps timed beforehand, and the share of the time that is planned for
+
+
+class InMemory(Dataset[tuple[Tensor, Tensor]]):
+    """A split decoded once; each item goes through the transform anew."""
+
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]], transform: nn.Module) -> None:
+        self.pairs, self.transform = pairs, transform
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.transform(*self.pairs[index])
+
+
+class AtSize(nn.Module):
+    """Images of any size → logits of that size, computed at `SIZE`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = functional.interpolate(x, SIZE, mode="bilinear", antialias=True)
+        logits = self.network(small)
+        return functional.interpolate(logits, x.shape[-2:], mode="bilinear")
+
+
+def seglib_network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_model(
+        "deeplabv3plus_resnet18",
+        num_classes=11,
+        output_stride=32,
+        head_options={"aspp_channels": 128},
+    )
+
+
+def train_seglib(pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int) -> nn.Module:
+    """AdamW, poly with warm-up, bfloat16, scales and colours varied, a moving average kept."""
+    start = time.perf_counter()
+    data = InMemory(pairs, train_transform(SIZE, scale=(0.4, 0.93), color_jitter=0.2))
+
+    def steps(count: int) -> nn.Module:
+        model = seglib_network(seed)
+        fit(
+            model,
+            data,
+            steps=count,
+            batch_size=BATCH_SIZE,
+            optimizer="adamw",
+            lr=2e-3,
+            weight_decay=0.05,
+            warmup_steps=min(50, count // 4),
+            precision="bf16",
+            ema=0.99,
+            seed=seed,
+            progress=False,
+        )
+        return model
+
+    steps(2)
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        steps(TRIAL)
+        times.append(time.perf_counter() - begun)
+    left = seconds - (time.perf_counter() - start)
+    return steps(int(MARGIN * left / (median(times) / TRIAL)))
+
+
+def train_smp(pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int) -> nn.Module:
+    """Its DeepLabV3Plus-MobileNetV2 as shipped, SGD 0.05, poly, batch 8, flips."""
+    start = time.perf_counter()
+    torch.manual_seed(seed)
+    model = smp.DeepLabV3Plus("mobilenet_v2", encoder_weights=None, classes=11).train()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, weight_decay=1e-4)
+    small = [Resize(SIZE)(image, mask) for image, mask in pairs]
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            for chosen in torch.randperm(len(small)).split(BATCH_SIZE)[:-1]:
+                flips = [torch.rand(()) < 0.5 for _ in chosen]
+                items = [small[i] for i in chosen.tolist()]
+                turned = [
+                    tuple(x.as_subclass(Tensor).flip(-1) if f else x.as_subclass(Tensor) for x in p)
+                    for p, f in zip(items, flips, strict=True)
+                ]
+                images, masks = zip(*turned, strict=True)
+                yield normalize(torch.stack(images)), torch.stack(masks)
+
+    for images, masks in batches():
+        share = (time.perf_counter() - start) / seconds
+        if share >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = 0.05 * poly(int(1000 * share), 1000)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(images), masks, ignore_index=255).backward()
+        optimizer.step()
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Val mean IoU on CamVid after a fixed time.")
+    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    train = build_dataset("camvid", "train", options.data_root)
+    pairs = [train[i] for i in range(len(train))]
+    val = build_dataset("camvid", "val", options.data_root, eval_transform())
+    rows = []
+    for seed in range(options.seeds):
+        for name, run in (("seglib", train_seglib), ("smp", train_smp)):
+            start = time.perf_counter()
+            model = run(pairs, 60 * options.minutes, seed)
+            used = time.perf_counter() - start
+            scores: Scores = evaluate(AtSize(model), val)
+            row = {"library": name, "seed": seed, "seconds": used, "mean_iou": scores.mean_iou}
+            rows.append({**row, "class_iou": scores.class_iou})
+            print(
+                f"{name:8} seed {seed}: {used:4.0f} s, val mean IoU {scores.mean_iou:.4f}",
+                flush=True,
+            )
+    report = {
+        "machine": f"{platform.machine()}, {options.threads} threads",
+        "torch": torch.__version__,
+        "minutes": options.minutes,
+        "rows": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
