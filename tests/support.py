@@ -57,3 +57,25 @@ def multiply_adds(module: nn.Module, x: Tensor) -> int:
 def relative(a: Tensor, b: Tensor) -> float:
     """Largest |a − b| as a share of the largest |b|."""
     return float((a - b).detach().abs().max() / b.detach().abs().max())
+
+
+def assert_equal_gradients(ours: nn.Module, theirs: nn.Module, a: Tensor, b: Tensor) -> None:
+    """Of the inputs a, b and of all parameters, for the sum of squared outputs."""
+    ours(a).square().sum().backward()
+    theirs(b).square().sum().backward()
+    assert relative(a.grad, b.grad) < 1e-9
+    for name, parameter in theirs.named_parameters():
+        # A shift right before another BatchNorm has no gradient in train mode, only rounding.
+        scale = max(float(parameter.grad.abs().max()), 1e-6 * float(b.grad.abs().max()))
+        difference = (ours.get_parameter(name).grad - parameter.grad).abs().max()
+        assert difference < 1e-8 * scale + 1e-10, name
+
+
+def assert_exports(backbone: nn.Module) -> None:
+    """torch.export with dynamic height and width, equal at a second size."""
+    # torch takes maps of one pixel, as stride 32 makes of 32 pixels, for a case apart.
+    sides = {2: torch.export.Dim("height", min=33), 3: torch.export.Dim("width", min=33)}
+    program = torch.export.export(backbone, (torch.randn(1, 3, 64, 96),), dynamic_shapes=(sides,))
+    x = torch.randn(1, 3, 65, 97)
+    for a, b in zip(program.module()(x), backbone(x), strict=True):
+        assert relative(a, b) < 1e-5

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torchvision
-from support import multiply_adds, random_state, relative, shapes_of
+from support import assert_equal_gradients, multiply_adds, random_state, relative, shapes_of
 
 from seglib.backbones import build_backbone, classifier
 from seglib.backbones.mobilenetv2 import InvertedResidual, MobileNetV2, block_table
@@ -43,14 +43,7 @@ def test_classifier_equals_torchvision(size: tuple[int, int], train: bool) -> No
         assert torch.allclose(ours.get_buffer(name), buffer, rtol=1e-12, atol=1e-12)
     if size != (33, 47):
         return
-    out.square().sum().backward()
-    expected.square().sum().backward()
-    assert relative(a.grad, b.grad) < 1e-9
-    for name, parameter in theirs.named_parameters():
-        # A shift right before another BatchNorm has no gradient in train mode, only rounding.
-        scale = max(float(parameter.grad.abs().max()), 1e-6 * float(b.grad.abs().max()))
-        difference = (ours.get_parameter(name).grad - parameter.grad).abs().max()
-        assert difference < 1e-8 * scale + 1e-10, name
+    assert_equal_gradients(ours, theirs, a, b)
 
 
 @pytest.mark.parametrize("width_mult", [0.35, 0.5, 0.75, 1.0, 1.4])
