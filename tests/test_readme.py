@@ -8,6 +8,8 @@ import sys
 import pytest
 from project_files import ROOT
 
+from seglib.backbones import BACKBONES
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"(?m)^seglib (\w+)(.*)$", README)
 
@@ -27,6 +29,10 @@ def test_the_library_s_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(fresh, names)
     assert replaced == 2
     assert names["model"].config["backbone_options"] == {"legacy_padding": True}  # type: ignore[attr-defined]
+
+
+def test_it_counts_the_backbones() -> None:
+    assert re.findall(r"on (\d+) backbones", README) == [str(len(BACKBONES))]
 
 
 @pytest.mark.parametrize(("name", "rest"), COMMANDS)
