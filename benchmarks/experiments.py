@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks import schedules
+from importlib import import_module
+
+# In the order of the chapters; each is run alone by `python -m benchmarks.NAME`.
+EXPERIMENTS = ("schedules",)
 
 
 def main() -> None:
-    schedules.main()
+    for name in EXPERIMENTS:
+        import_module(f"benchmarks.{name}").main()
 
 
 if __name__ == "__main__":

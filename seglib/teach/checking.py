@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from seglib.teach._html import block, escape, markup, table
-from seglib.teach.chapters import ch02, ch14
+from seglib.teach.chapters import tasks
 from seglib.teach.interrupting import TimeLimit, run_limited, undisturbed
 from seglib.teach.probing import explain
 from seglib.teach.tasks import MISTAKES_OF, Exercise, NotAttempted, Task, Wrong
 
-_TASKS: dict[str, Task] = {task.exercise.id: task for task in (*ch02.TASKS, *ch14.TASKS)}
+_TASKS: dict[str, Task] = {task.exercise.id: task for task in tasks()}
 
 
 # {slug: hint} of every mistake that a check can name.

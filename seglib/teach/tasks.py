@@ -11,8 +11,9 @@ STAGES = ("shape", "dtype", "parameter count", "values", "gradients", "train/eva
 
 
 def _read() -> dict[str, dict[str, str]]:
-    path = Path(__file__).with_name("mistakes.json")
-    found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(Path(__file__).with_name("mistakes").glob("*.json")):
+        found.update(json.loads(path.read_text(encoding="utf-8")))
     return found
 
 
