@@ -37,8 +37,9 @@ experiments: $(VENV)/.test ## the chapters' longer experiments, to benchmarks/re
 checkpoint: $(VENV)/.test ## train data/checkpoints/toystreet.safetensors anew
 	$(RUN) -m benchmarks.checkpoint
 
-bench: $(VENV)/.bench ## speed and quality beside other libraries
-	$(RUN) -m benchmarks.bench
+bench: $(VENV)/.bench ## speed and quality beside other libraries; CAMVID=DIR for quality
+	$(RUN) -m benchmarks.bench $(if $(CAMVID),--camvid "$(CAMVID)")
+	$(if $(CAMVID),$(RUN) -m benchmarks.camvid --data-root "$(CAMVID)")
 
 lint: $(VENV)/.test ## style and types only
 	$(RUN) tools/check.py --only lint

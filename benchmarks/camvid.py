@@ -12,29 +12,31 @@ run meanwhile.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from statistics import median
+from typing import cast
 
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from benchmarks import report
+from benchmarks.machine import machine
+from benchmarks.pairs import smp_deeplab
 from seglib import build_dataset, build_model
+from seglib.datasets.camvid import CLASSES
 from seglib.datasets.transforms import Resize, eval_transform, normalize, train_transform
 from seglib.metrics import Scores
+from seglib.run import Logger
 from seglib.schedules import poly
-from seglib.training import evaluate, fit
+from seglib.training import Data, evaluate, fit
 
-RESULTS = Path(__file__).parent / "results" / "camvid.json"
 SIZE = (192, 256)  # of the networks' input, in pixels
 BATCH_SIZE = 8
-TRIAL, MARGIN = 12, 0.96  # steps timed beforehand, and the share of the time that is planned for
+POINTS = 6  # of the curve of quality against time
+TRIAL, MARGIN = 12, 0.97  # steps timed beforehand, and the share of the time that is planned for
 
 
 class InMemory(Dataset[tuple[Tensor, Tensor]]):
@@ -73,16 +75,54 @@ def seglib_network(seed: int) -> nn.Module:
     )
 
 
-def train_seglib(pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int) -> nn.Module:
-    """AdamW, poly with warm-up, bfloat16, scales and colours varied, a moving average kept."""
-    start = time.perf_counter()
-    data = InMemory(pairs, train_transform(SIZE, scale=(0.4, 0.93), color_jitter=0.2))
+class Curve:
+    """Val mean IoU against the clock of training, which stands while it is measured.
 
-    def steps(count: int) -> nn.Module:
+    Attributes:
+        points: (seconds of training, val mean IoU).
+        scores: the last measurement.
+    """
+
+    def __init__(self, val: Data) -> None:
+        self.val = val
+        self.points: list[tuple[float, float]] = []
+        self.scores: Scores | None = None
+        self.start, self.paused = time.perf_counter(), 0.0
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start - self.paused
+
+    def measure(self, model: nn.Module) -> Scores:
+        at = self.seconds()
+        begun = time.perf_counter()
+        self.scores = evaluate(AtSize(model), self.val)
+        self.points.append((round(at, 1), self.scores.mean_iou))
+        self.paused += time.perf_counter() - begun
+        return self.scores
+
+    def on_step(self, step: int, loss: float, lr: float) -> None:
+        """Nothing: `fit` tells of each step."""
+
+    def on_validation(self, step: int, scores: Scores, model: nn.Module) -> None:
+        """`fit` gives the average of the weights."""
+        self.measure(model)
+
+
+def train_seglib(
+    pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int, curve: Curve
+) -> nn.Module:
+    """AdamW, poly with warm-up, bfloat16, scales and colours varied, a moving average kept."""
+    data = InMemory(pairs, train_transform(SIZE, scale=(0.4, 0.93), color_jitter=0.2))
+    one_image = InMemory(pairs[:1], eval_transform(SIZE))  # `fit` validates on it, quickly
+
+    def steps(count: int, loggers: Sequence[Logger] = ()) -> nn.Module:
         model = seglib_network(seed)
         fit(
             model,
             data,
+            one_image if loggers else None,
+            val_every=count // POINTS + 1,
+            loggers=loggers,
             steps=count,
             batch_size=BATCH_SIZE,
             optimizer="adamw",
@@ -102,15 +142,16 @@ def train_seglib(pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int) 
         begun = time.perf_counter()
         steps(TRIAL)
         times.append(time.perf_counter() - begun)
-    left = seconds - (time.perf_counter() - start)
-    return steps(int(MARGIN * left / (median(times) / TRIAL)))
+    left = seconds - curve.seconds()
+    return steps(int(MARGIN * left / (median(times) / TRIAL)), [curve])
 
 
-def train_smp(pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int) -> nn.Module:
+def train_smp(
+    pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int, curve: Curve
+) -> nn.Module:
     """Its DeepLabV3Plus-MobileNetV2 as shipped, SGD 0.05, poly, batch 8, flips."""
-    start = time.perf_counter()
     torch.manual_seed(seed)
-    model = smp.DeepLabV3Plus("mobilenet_v2", encoder_weights=None, classes=11).train()
+    model = smp_deeplab(classes=11).train()
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, weight_decay=1e-4)
     small = [Resize(SIZE)(image, mask) for image, mask in pairs]
 
@@ -127,15 +168,17 @@ def train_smp(pairs: list[tuple[Tensor, Tensor]], seconds: float, seed: int) -> 
                 yield normalize(torch.stack(images)), torch.stack(masks)
 
     for images, masks in batches():
-        share = (time.perf_counter() - start) / seconds
+        share = curve.seconds() / seconds
         if share >= 1:
-            break
+            return model
+        if share >= (len(curve.points) + 1) / POINTS:
+            curve.measure(model)
         for group in optimizer.param_groups:
             group["lr"] = 0.05 * poly(int(1000 * share), 1000)
         optimizer.zero_grad()
         functional.cross_entropy(model(images), masks, ignore_index=255).backward()
         optimizer.step()
-    return model
+    raise AssertionError("the batches never end")
 
 
 def main() -> None:
@@ -149,27 +192,37 @@ def main() -> None:
     train = build_dataset("camvid", "train", options.data_root)
     pairs = [train[i] for i in range(len(train))]
     val = build_dataset("camvid", "val", options.data_root, eval_transform())
-    rows = []
+    rows: list[report.CamVidRow] = []
     for seed in range(options.seeds):
         for name, run in (("seglib", train_seglib), ("smp", train_smp)):
-            start = time.perf_counter()
-            model = run(pairs, 60 * options.minutes, seed)
-            used = time.perf_counter() - start
-            scores: Scores = evaluate(AtSize(model), val)
-            row = {"library": name, "seed": seed, "seconds": used, "mean_iou": scores.mean_iou}
-            rows.append({**row, "class_iou": scores.class_iou})
+            curve = Curve(val)
+            model = run(pairs, 60 * options.minutes, seed, curve)
+            used = curve.seconds()
+            if curve.scores is None or curve.points[-1][0] < used - 5:
+                curve.measure(model)
+            scores = cast(Scores, curve.scores)
+            rows.append(
+                {
+                    "library": name,
+                    "seed": seed,
+                    "seconds": used,
+                    "mean_iou": scores.mean_iou,
+                    "class_iou": scores.class_iou,
+                    "curve": curve.points,
+                }
+            )
             print(
                 f"{name:8} seed {seed}: {used:4.0f} s, val mean IoU {scores.mean_iou:.4f}",
                 flush=True,
             )
-    report = {
-        "machine": f"{platform.machine()}, {options.threads} threads",
-        "torch": torch.__version__,
+    result: report.CamVid = {
+        **machine(options.threads),
         "minutes": options.minutes,
+        "classes": CLASSES,
         "rows": rows,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report.keep("camvid", result)
+    report.write()
 
 
 if __name__ == "__main__":

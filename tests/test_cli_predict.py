@@ -264,6 +264,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, photos: Path, weights: 
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_over_a_long_folder_and_a_huge_image(tmp_path: Path, weights: Path) -> None:
     many, huge = tmp_path / "many", tmp_path / "huge"
     many.mkdir()
@@ -273,8 +274,9 @@ def test_memory_over_a_long_folder_and_a_huge_image(tmp_path: Path, weights: Pat
         Image.fromarray(noise).save(many / f"{index:03d}.png")
     Image.fromarray(np.tile(noise, (7, 11, 1))[:2048, :4096]).save(huge / "huge.png")
     program = (
-        "import resource, sys, seglib.inference, seglib.visualize; from seglib.cli import main;"
-        " peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "import re, sys, seglib.inference, seglib.visualize; from seglib.cli import main;"
+        # getrusage would also count the process that this one was started by
+        " peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]);"
         " before = peak(); assert main(sys.argv[1:]) == 0; print(peak() - before)"
     )
 
@@ -286,4 +288,4 @@ def test_memory_over_a_long_folder_and_a_huge_image(tmp_path: Path, weights: Pat
 
     few = growth(*sorted(many.iterdir())[:5])
     assert growth(many) < few + 60e6
-    assert growth(huge) < 1.5e9
+    assert 1e8 < growth(huge) < 1.5e9

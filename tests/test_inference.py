@@ -316,12 +316,13 @@ def test_wrong_views_are_named(options: dict[str, object], parts: tuple[str, ...
 
 
 MEMORY = """
-import resource, sys, torch
+import re, sys, torch
+from pathlib import Path
 from seglib.inference import predict, predict_strips
 from seglib.models import build_model
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # in KiB; getrusage also counts the process that this one was started by
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 torch.set_num_threads(1)
 before = peak()
@@ -338,9 +339,9 @@ print(peak() - before)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("what, limit", [("labels", 1.5e9), ("strips", 1.0e9)])
 def test_memory_is_bounded(what: str, limit: float) -> None:
     command = [sys.executable, "-c", MEMORY, what]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) * 1024 < limit
+    assert 1e8 < int(done.stdout) * 1024 < limit

@@ -1,0 +1,260 @@
+"""Results as a table and a picture: benchmarks/results/*.json → benchmarks/README.md.
+
+    python -m benchmarks.report
+
+Writes what stands between `<!-- NAME -->` and `<!-- end of NAME -->` anew; the words around stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seglib.teach.figures import BLUE, CARD, INK, ORANGE
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
+
+
+class Result(TypedDict):
+    """What every result tells of its origin."""
+
+    machine: str
+    threads: int
+    python: str
+    torch: str
+
+
+class SpeedRow(TypedDict):
+    """One task of one pair; `size` is images, height, width; multiply-adds in 10⁹ an image."""
+
+    pair: str
+    task: str
+    size: Sequence[int]
+    seglib_seconds: float
+    other_seconds: float
+    ratio: float
+    ratio_min: float
+    ratio_max: float
+    seglib_mb: float
+    other_mb: float
+    seglib_multiply_adds: float
+    other_multiply_adds: float
+
+
+class LoadingRow(TypedDict):
+    """Images a second of a loader."""
+
+    dataset: str
+    size: str
+    num_workers: int
+    median: float
+    min: float
+    max: float
+
+
+class Bench(Result):
+    """What `benchmarks.bench` measures."""
+
+    runs: int
+    rows: list[SpeedRow]
+    loading: list[LoadingRow]
+
+
+class CamVidRow(TypedDict):
+    """One training; `curve` holds (seconds, val mean IoU)."""
+
+    library: str
+    seed: int
+    seconds: float
+    mean_iou: float
+    class_iou: Sequence[float]
+    curve: Sequence[tuple[float, float]]
+
+
+class CamVid(Result):
+    """What `benchmarks.camvid` measures."""
+
+    minutes: float
+    classes: Sequence[str]
+    rows: list[CamVidRow]
+
+
+def keep(name: str, result: Result) -> None:
+    """Store a result under results/."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def write() -> None:
+    """Put every stored result into README.md, with its picture beside it."""
+    page = FOLDER / "README.md"
+    text = page.read_text(encoding="utf-8")
+    for name, make in SECTIONS.items():
+        stored = RESULTS / f"{name}.json"
+        if stored.is_file():
+            content = make(json.loads(stored.read_text(encoding="utf-8")))
+            before, rest = text.split(f"<!-- {name} -->", 1)
+            after = rest.split(f"<!-- end of {name} -->", 1)[1]
+            text = f"{before}<!-- {name} -->\n{content}\n<!-- end of {name} -->{after}"
+    page.write_text(text, encoding="utf-8")
+
+
+def about(result: Result) -> str:
+    return (
+        f"Measured on {result['machine']}, {result['threads']} threads; Python {result['python']},"
+        f" PyTorch {result['torch']}."
+    )
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---", *("---:" for _ in header[1:])), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bench(result: Bench) -> str:
+    """Speed, memory and loading; and the picture of the ratios."""
+    rows = result["rows"]
+    save(ratios(rows), "bench")
+    speed = [
+        (
+            f"{row['pair']}: {row['task']}, {'×'.join(map(str, row['size']))}",
+            f"{row['seglib_multiply_adds']:.2f} / {row['other_multiply_adds']:.2f}",
+            f"{1000 * row['seglib_seconds']:.0f}",
+            f"{1000 * row['other_seconds']:.0f}",
+            f"**{row['ratio']:.3f}** ({row['ratio_min']:.2f} – {row['ratio_max']:.2f})",
+            f"{row['seglib_mb']:.0f} / {row['other_mb']:.0f}",
+        )
+        for row in rows
+    ]
+    header = (
+        "beside, task, images × height × width",
+        "10⁹ multiply-adds an image",
+        "seglib, ms",
+        "other, ms",
+        f"time ratio, median of {result['runs']} (min – max)",
+        "peak MB",
+    )
+    loading = [
+        (
+            f"{row['dataset']}, {row['size']}, {row['num_workers']} workers",
+            f"{row['median']:.0f} ({row['min']:.0f} – {row['max']:.0f})",
+        )
+        for row in result["loading"]
+    ]
+    return "\n\n".join(
+        [
+            about(result),
+            "![Time of seglib relative to the other library, row by row](results/bench.svg)",
+            table(header, speed),
+            "Loading: decoded, augmented, in batches of eight.",
+            table(("data set, crop, workers", "images a second (min – max)"), loading),
+        ]
+    )
+
+
+def ratios(rows: list[SpeedRow]) -> Figure:
+    """Each row's median ratio as a point, its spread as a line; 1 is the other library."""
+    figure, axes = card(0.6 + 0.34 * len(rows))
+    places = range(len(rows))[::-1]
+    for place, row in zip(places, rows, strict=True):
+        faster = row["ratio"] <= 1
+        color = BLUE if faster else ORANGE
+        axes.plot((row["ratio_min"], row["ratio_max"]), (place, place), color=color, linewidth=2)
+        axes.plot(row["ratio"], place, "o", color=color)
+    axes.axvline(1, color=INK, linewidth=1)
+    labels = [f"{row['pair']}: {row['task']}" for row in rows]
+    axes.set_yticks(list(places), labels, fontsize=8)
+    axes.set_xlabel("time of seglib / time of the other (left of 1: seglib is faster)", fontsize=8)
+    axes.set_xlim(left=0)
+    return figure
+
+
+def camvid(result: CamVid) -> str:
+    """Quality after a fixed time; and the picture of quality against time."""
+    rows = result["rows"]
+    save(curves(rows), "camvid")
+    seeds = sorted({row["seed"] for row in rows})
+    value = {(row["library"], row["seed"]): row["mean_iou"] for row in rows}
+    both = [seed for seed in seeds if len([key for key in value if key[1] == seed]) == 2]
+    lines = [
+        (
+            f"seed {seed}",
+            f"{value['seglib', seed]:.4f}",
+            f"{value['smp', seed]:.4f}",
+            f"**{value['seglib', seed] - value['smp', seed]:+.4f}**",
+        )
+        for seed in both
+    ]
+    names = result["classes"]
+    by_class = [
+        (
+            name,
+            *(
+                f"{sum(r['class_iou'][i] for r in rows if r['library'] == which) / len(both):.2f}"
+                for which in ("seglib", "smp")
+            ),
+        )
+        for i, name in enumerate(names)
+    ]
+    header = (f"val mean IoU after {result['minutes']:g} minutes", "seglib", "smp", "difference")
+    return "\n\n".join(
+        [
+            about(result),
+            "![Val mean IoU on CamVid against minutes of training](results/camvid.svg)",
+            table(header, lines),
+            "IoU of each class, mean of the seeds:",
+            table(("class", "seglib", "smp"), by_class),
+        ]
+    )
+
+
+def curves(rows: list[CamVidRow]) -> Figure:
+    """Val mean IoU against the clock of training, a line for each run."""
+    figure, axes = card(3.2)
+    colors = {"seglib": BLUE, "smp": ORANGE}
+    named = set()
+    for row in rows:
+        which = row["library"]
+        minutes = [seconds / 60 for seconds, _ in row["curve"]]
+        values = [value for _, value in row["curve"]]
+        label = None if which in named else which
+        named.add(which)
+        axes.plot(minutes, values, "o-", color=colors[which], markersize=3, label=label)
+    axes.set_xlabel("minutes of training", fontsize=8)
+    axes.set_ylabel("val mean IoU", fontsize=8)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def card(height: float) -> tuple[Figure, Axes]:
+    """A light card, 8 inches wide."""
+    figure = Figure(figsize=(8, height), facecolor=CARD, layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor(CARD)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
+    return figure, axes
+
+
+def save(figure: Figure, name: str) -> None:
+    """As SVG that is the same for the same figures."""
+    RESULTS.mkdir(exist_ok=True)
+    with rc_context({"svg.hashsalt": name}):
+        figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
+
+
+SECTIONS: dict[str, Callable[..., str]] = {"bench": bench, "camvid": camvid}
+
+if __name__ == "__main__":
+    write()
