@@ -43,8 +43,8 @@ def test_vocabulary() -> None:
         assert isinstance(exercise, Exercise)
         assert exercise.id.startswith(f"{exercise.chapter:02d}.")
         assert exercise.kind in ("warm-up", "implement", "debug", "extend")
-    assert len({exercise.id for exercise in exercises()}) == len(exercises()) == 8
-    for chapter in (2, 14):
+    assert len({exercise.id for exercise in exercises()}) == len(exercises()) >= 8
+    for chapter in {exercise.chapter for exercise in exercises()}:
         assert sum(item.points for item in exercises() if item.chapter == chapter) == 10
     for slug, hint in MISTAKES.items():
         assert slug == slug.lower().strip()
