@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 # In the order of the chapters; each is run alone by `python -m benchmarks.NAME`.
-EXPERIMENTS = ("schedules",)
+EXPERIMENTS = (
+    "schedules",
+    "imbalance",
+)
 
 
 def main() -> None:

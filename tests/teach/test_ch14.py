@@ -1,7 +1,10 @@
 """Chapter 14's exercises: right answers in several hands, wrong ones with the fitting slug."""
 
+import math
+import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,7 @@ from torch.nn import functional as F
 from seglib.losses import cross_entropy
 from seglib.schedules import poly
 from seglib.teach import check
-from seglib.teach.chapters import ch14, ch14_loss
+from seglib.teach.chapters import ch14_loss, ch14_rates
 
 
 def names(exercise: str, answer: object) -> list[str]:
@@ -40,6 +43,13 @@ def test_prediction() -> None:
         ({1200: 0.01 * 0.2**0.9}, "rises-past-the-end"),
         ({1000: 0.01 * 0.001**0.9}, "never-reaches-zero"),
         ({0: 0.0}, "rises-instead-of-falls"),
+        ({0: 0.009, 500: 0.0048}, "power-as-factor"),
+        ({500: 0.005**0.9}, "power-on-the-rate"),
+        ({500: 0.001}, "other-schedule"),
+        ({500: 0.0054}, "rounded-too-far"),
+        ({1200: (-0.2 + 0j) ** 0.9 * 0.01}, "complex-past-the-end"),
+        ({1200: math.nan}, "complex-past-the-end"),
+        ({0: 1, 500: 0.536, 1200: 0.2**0.9}, "factor-instead-of-rate"),
         ({500: 0.007}, "wrong-values"),
         ({500: 1j}, "wrong-dtype"),
         ({500: None}, "missing-value"),
@@ -50,8 +60,10 @@ def test_wrong_prediction(changes: dict[int, object], slug: str) -> None:
 
 
 def test_poly_is_the_librarys() -> None:
-    for step, total, power in ch14._QUESTIONS:
-        assert ch14.poly(step, total, power) == pytest.approx(poly(step, total, power), abs=1e-12)
+    for step, total, power in ch14_rates._QUESTIONS:
+        assert ch14_rates.poly(step, total, power) == pytest.approx(
+            poly(step, total, power), abs=1e-12
+        )
 
 
 def plain_poly(step, total, power=0.9):  # type: ignore
@@ -68,7 +80,13 @@ def other_poly(n, of, exponent):  # type: ignore
     return torch.tensor((of - n) / of, dtype=torch.float64).pow(exponent)
 
 
-@pytest.mark.parametrize("answer", [plain_poly, other_poly])
+def single_precision(step, total, power):  # type: ignore
+    if not total > 0:
+        raise ValueError("no steps")
+    return torch.clamp(torch.tensor(1 - step / total), min=0) ** power
+
+
+@pytest.mark.parametrize("answer", [plain_poly, other_poly, single_precision])
 def test_right_poly(answer: object) -> None:
     report = check("14.poly_factor", answer)
     assert report.passed, report
@@ -101,7 +119,32 @@ def raising(formula: Callable[[float, float, float], object]) -> Callable[..., o
         (raising(lambda s, t, p: min(1, s / t) ** p), "rises-instead-of-falls"),
         (raising(lambda s, t, p: max(0, 1 - s / t) ** 0.9), "power-ignored"),
         (raising(lambda s, t, p: max(0, 1 - s / t) * p), "power-as-factor"),
-        (raising(lambda s, t, p: 1.0), "wrong-values"),
+        # What Python does with a negative base, in other hands.
+        (raising(lambda s, t, p: max(0, (1 - s / t) ** p)), "complex-past-the-end"),
+        (raising(lambda s, t, p: math.pow(1 - s / t, p)), "complex-past-the-end"),
+        (raising(lambda s, t, p: torch.tensor(1 - s / t) ** p), "complex-past-the-end"),
+        (raising(lambda s, t, p: torch.tensor(1 - s / t).pow(p)), "complex-past-the-end"),
+        (raising(lambda s, t, p: np.float64(1 - s / t) ** p), "complex-past-the-end"),
+        (raising(lambda s, t, p: min(1, 1 - s / t) ** p), "complex-past-the-end"),
+        (raising(lambda s, t, p: complex((1 - s / t) ** p).real), "negative-past-the-end"),
+        (raising(lambda s, t, p: abs((1 - s / t) ** p)), "rises-past-the-end"),
+        (raising(lambda s, t, p: (1 - s / t) ** p if s <= t else 1 // 0), "refuses-past-the-end"),
+        # A second mistake past the end does not hide the first.
+        (raising(lambda s, t, p: 1 - (s / t) ** p), "power-on-progress"),
+        (raising(lambda s, t, p: (s / t) ** p), "rises-instead-of-falls"),
+        (raising(lambda s, t, p: (1 - s / t) * p), "power-as-factor"),
+        (raising(lambda s, t, p: (1 - s // t) ** p), "integer-division"),
+        (raising(lambda s, t, p: max(0, 1 - s / (t - 1)) ** p), "zero-one-step-early"),
+        (raising(lambda s, t, p: (1 - min(s, t - 1) / t) ** p), "never-reaches-zero"),
+        (raising(lambda s, t, p: max(1e-6, 1 - s / t) ** p), "never-reaches-zero"),
+        (raising(lambda s, t, p: max(0, 1 - s / t) ** (1 / p)), "power-inverted"),
+        (raising(lambda s, t, p: max(1, 1 - s / t) ** p), "never-falls"),
+        (raising(lambda s, t, p: min(0.0, 1 - s / t)), "never-falls"),
+        (raising(lambda s, t, p: (1 + math.cos(math.pi * min(1, s / t))) / 2), "other-schedule"),
+        (raising(lambda s, t, p: round(max(0, 1 - s / t) ** p, 3)), "rounded"),
+        (raising(lambda s, t, p: max(0, 1 - t / s) ** p), "step-and-total-swapped"),
+        (raising(lambda s, t, p: max(0, 1 - s / t) ** q), "raised-exception"),  # type: ignore  # noqa: F821
+        (raising(lambda s, t, p: 1.5), "wrong-values"),
         (lambda s, t, p: max(0.0, 1 - s / t) ** p if t else 0.0, "accepts-no-steps"),
         (lambda s, t, p: max(0.0, 1 - s / t) ** p, "wrong-exception"),
         (raising(lambda s, t, p: None), "wrong-type"),
@@ -180,6 +223,56 @@ _LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.PReLU)
         ),
         (lambda m: [[n for n, _ in m.named_parameters()], []], "names-instead-of-parameters"),
         (lambda m: [list(m.named_parameters()), []], "names-instead-of-parameters"),
+        (
+            lambda m: [
+                [p for n, p in m.named_parameters() if n.startswith("backbone")],
+                [p for n, p in m.named_parameters() if not n.startswith("backbone")],
+            ],
+            "matches-by-name",
+        ),
+        (
+            lambda m: [
+                [p for n, p in m.named_parameters() if "backbone" in n],
+                list(m.head.parameters()),
+            ],
+            "matches-by-name",
+        ),
+        (
+            lambda m: [
+                list(m.backbone.parameters()),
+                [p for p in m.parameters() if p not in list(m.backbone.parameters())],
+            ],
+            "compared-by-value",
+        ),
+        (
+            lambda m: [
+                list(m.backbone.parameters()),
+                [
+                    p
+                    for p in m.parameters()
+                    if not any(p is q or torch.equal(p, q) for q in m.backbone.parameters())
+                ],
+            ],
+            "compared-by-value",
+        ),
+        (
+            lambda m: [
+                [p for p in m.parameters() if p.ndim > 1],
+                [p for p in m.parameters() if p.ndim <= 1],
+            ],
+            "wrong-group",
+        ),
+        (
+            lambda m: [list(m.backbone.parameters()) + list(m.backbone.buffers()), []],
+            "copies-instead-of-parameters",
+        ),
+        (
+            lambda m: [
+                list(m.backbone.parameters()),
+                [p for n, c in m.named_children() if n != "backbone" for p in c.parameters()],
+            ],
+            "raw-parameter-missing",
+        ),
         (lambda m: [m.backbone.parameters(), m.head.parameters()], "generator-instead-of-list"),
         (lambda m: list(m.parameters()), "wrong-shape"),
         (lambda m: [{"params": g} for g in by_identity(m)], "wrong-type"),
@@ -235,7 +328,7 @@ _MEAN = "torch.where(keep, pixel, 0).sum() / keep.sum().clamp(min=1)"
 
 def loss(old: str, new: str) -> object:
     assert LOSS.count(old) == 1, old
-    space: dict[str, object] = {"torch": torch, "F": F}
+    space: dict[str, object] = {"torch": torch, "F": F, "math": math}
     exec(LOSS.replace(old, new), space)
     return space["pixel_loss"]
 
@@ -269,6 +362,45 @@ def loss(old: str, new: str) -> object:
         ("softmax-over-wrong-dimension", _LOGP, "F.log_softmax(logits, -1)"),
         ("ignore-index-hard-coded", "mask != ignore_index", "mask != 255"),
         ("divided-by-classes", _MEAN, _MEAN + " / logits.shape[1]"),
+        ("divided-by-classes", _MEAN, "torch.where(keep, pixel, 0).mean() / logits.shape[1]"),
+        ("sum-instead-of-mean", _MEAN, "torch.where(keep, pixel, 0).sum() / len(logits)"),
+        ("ignored-as-class", _MEAN, "pixel.sum() / keep.sum().clamp(min=1)"),
+        (
+            "ignored-as-class",
+            "keep = mask != ignore_index",
+            "mask = mask.clamp(max=3); keep = mask >= 0",
+        ),
+        ("epsilon-in-log", _LOGP, "F.softmax(logits, 1).clamp(min=1e-8).log()"),
+        ("other-logarithm", _LOGP, "F.log_softmax(logits, 1) / math.log(2)"),
+        ("other-logarithm", _LOGP, "F.log_softmax(logits, 1) / math.log(10)"),
+        ("softmax-forgotten", _LOGP, "logits"),
+        ("sigmoid-instead-of-softmax", _LOGP, "F.logsigmoid(logits)"),
+        ("softmax-over-wrong-dimension", _LOGP, "F.log_softmax(logits, 0)"),
+        ("softmax-over-wrong-dimension", _LOGP, "F.log_softmax(logits, 2)"),
+        (
+            "softmax-over-wrong-dimension",
+            _LOGP,
+            "F.log_softmax(logits.flatten(1), 1).view_as(logits)",
+        ),
+        (
+            "reshape-mixes-pixels",
+            "-logp.gather(1, labels.unsqueeze(1)).squeeze(1)",
+            "-logp.reshape(-1, 4).gather(1, labels.reshape(-1, 1)).reshape(mask.shape)",
+        ),
+        ("count-plus-one", "keep.sum().clamp(min=1)", "(keep.sum() + 1)"),
+        (
+            "averaged-per-class",
+            _MEAN,
+            "torch.stack([pixel[keep & (mask == c)].mean() for c in mask[keep].unique()]).mean()"
+            " if keep.any() else 0 * logits.sum()",
+        ),
+        ("no-gradient-when-all-ignored", _MEAN, "pixel[keep].mean() if keep.any() else 0.0"),
+        (
+            "no-gradient-when-all-ignored",
+            _MEAN,
+            "pixel[keep].mean() if keep.any() else torch.tensor(0.0)",
+        ),
+        ("wrong-values", _LOGP, "-((F.softmax(logits, 1) - 1) ** 2)"),
         ("wrong-shape", _MEAN, "torch.where(keep, pixel, 0)"),
         ("wrong-type", _MEAN, "float(pixel[keep].mean())"),
         ("wrong-dtype", _MEAN, "(" + _MEAN + ").float()"),
@@ -289,7 +421,38 @@ def test_wrong_pixel_loss(slug: str, old: str, new: str) -> None:
     assert names("14.pixel_loss", loss(old, new)) == [slug]
 
 
+def reshaped(logits, mask, ignore_index=255):  # type: ignore
+    scores, labels = logits.reshape(-1, logits.shape[1]), mask.reshape(-1)
+    scores, labels = scores[labels != ignore_index], labels[labels != ignore_index]
+    if not len(labels):
+        return 0 * logits.sum()
+    return -F.log_softmax(scores, 1)[torch.arange(len(labels)), labels].mean()
+
+
+def test_reshaped_without_permute() -> None:
+    assert names("14.pixel_loss", reshaped) == ["reshape-mixes-pixels"]
+
+
 def test_library_loss_is_refused() -> None:
     assert names("14.pixel_loss", cross_entropy) == ["not-your-own"]
     wrapped = lambda x, y, i=255: cross_entropy(x, y, ignore_index=i)  # noqa: E731
     assert names("14.pixel_loss", wrapped) == ["not-your-own"]
+
+
+@pytest.mark.parametrize(
+    "exercise, answer",
+    [
+        ("14.predict_lr", {**RATES, 500: 0.007}),
+        ("14.poly_factor", raising(lambda s, t, p: 1.5)),
+        ("14.parameter_groups", by_identity),
+        ("14.pixel_loss", loss(_MEAN, "2 * " + _MEAN)),  # tried against every known mistake
+    ],
+)
+def test_a_check_is_quick(exercise: str, answer: object) -> None:
+    check(exercise, answer)
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        check(exercise, answer)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seglib.teach.answers import Calls, function_answer
 from seglib.teach.probing import same
@@ -24,14 +26,25 @@ def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: s
     if mistake in ("ignored-as-first-class", "ignored-as-last-class"):
         label_of_ignored = 0 if mistake == "ignored-as-first-class" else logits.shape[1] - 1
         valid, mask = torch.ones_like(valid), torch.where(valid, mask, label_of_ignored)
-    dimension = 3 if mistake == "softmax-over-wrong-dimension" else 1
     label = torch.where(valid & (mask < logits.shape[1]), mask, 0).unsqueeze(1)
-    pixel = -_log_probability(logits, mistake, dimension).gather(1, label).squeeze(1)
+    score = _log_probability(logits, mistake)
+    if mistake.startswith("reshape"):
+        chosen = score.reshape(-1, logits.shape[1]).gather(1, label.reshape(-1, 1))
+        pixel = -chosen.reshape(mask.shape)
+    else:
+        pixel = -score.gather(1, label).squeeze(1)
     if mistake == "sign-flipped":
         pixel = -pixel
     if mistake == "divided-by-classes":
         pixel = pixel / logits.shape[1]
+    if mistake in _BASES:
+        pixel = pixel / math.log(_BASES[mistake])
     count = valid.sum()
+    if mistake == "averaged-per-class" and int(count):
+        seen = [pixel[valid & (mask == one)] for one in mask[valid].unique()]
+        return torch.stack([of_class.mean() for of_class in seen]).mean()
+    if mistake == "ignored-in-sum":
+        return pixel.sum() / count.clamp(min=1)
     if mistake == "nan-when-all-ignored":
         return pixel[valid].mean()
     if mistake == "no-gradient-when-all-ignored" and int(count) == 0:
@@ -42,33 +55,60 @@ def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: s
         return (total.sum((1, 2)) / counts).mean()
     if mistake == "averaged-over-ignored":
         return total.mean()
+    if mistake == "averaged-over-classes-too":
+        return total.mean() / logits.shape[1]
+    if mistake == "divided-by-images":
+        return total.sum() / len(logits)
+    if mistake == "count-plus-one":
+        return total.sum() / (count + 1)
     if mistake == "sum-instead-of-mean":
         return total.sum()
     return total.sum() / count.clamp(min=1)
 
 
-def _log_probability(logits: Tensor, mistake: str, dimension: int) -> Tensor:
+def _log_probability(logits: Tensor, mistake: str) -> Tensor:
+    number = float(mistake.rpartition(" ")[2] if " " in mistake else "1e-8")
     if mistake == "no-log-sum-exp":
-        return logits.softmax(dimension).log()
+        return logits.softmax(1).log()
     if mistake == "plain-exponential":
-        return (logits.exp() / logits.exp().sum(dimension, keepdim=True)).log()
+        return (logits.exp() / logits.exp().sum(1, keepdim=True)).log()
     if mistake == "log-of-sum":
-        return logits - logits.exp().sum(dimension, keepdim=True).log()
+        return logits - logits.exp().sum(1, keepdim=True).log()
     if mistake.startswith("epsilon-in-log"):
-        return (logits.softmax(dimension) + float(mistake.partition(" ")[2] or "1e-8")).log()
+        return (logits.softmax(1) + number).log()
+    if mistake.startswith("clamp-in-log"):
+        return logits.softmax(1).clamp(min=number).log()
     if mistake == "log-forgotten":
-        return logits.softmax(dimension)
+        return logits.softmax(1)
+    if mistake == "softmax-forgotten":
+        return logits
+    if mistake == "sigmoid-instead-of-softmax":
+        return functional.logsigmoid(logits)
+    if mistake == "reshape-mixes-pixels":
+        return logits.reshape(-1, logits.shape[1]).log_softmax(1)
+    if mistake.startswith("softmax over"):
+        return logits.log_softmax(int(number))
+    if mistake == "softmax-over-wrong-dimension":
+        return logits.flatten(1).log_softmax(1).view_as(logits)
     if mistake == "softmax-twice":
-        logits = logits.softmax(dimension)
-    return logits - logits.logsumexp(dimension, keepdim=True)
+        logits = logits.softmax(1)
+    return logits - logits.logsumexp(1, keepdim=True)
 
 
+_BASES = {"other-logarithm": 2, "logarithm-to-base-10": 10}
 # Other ways to make a mistake: what they are called, and how `pixel_loss` makes them.
 _OTHER_FORMS = {
     "plain-exponential": "no-log-sum-exp",
     "log-of-sum": "no-log-sum-exp",
     "ignored-as-first-class": "ignored-as-class",
     "ignored-as-last-class": "ignored-as-class",
+    "ignored-in-sum": "ignored-as-class",
+    "averaged-over-classes-too": "divided-by-classes",
+    "divided-by-images": "sum-instead-of-mean",
+    "logarithm-to-base-10": "other-logarithm",
+    "reshape-after-softmax": "reshape-mixes-pixels",
+    **{f"softmax over {dim}": "softmax-over-wrong-dimension" for dim in (0, 2, 3)},
+    **{f"clamp-in-log 1e-{digits}": "epsilon-in-log" for digits in range(5, 17)},
     **{f"epsilon-in-log 1e-{digits}": "epsilon-in-log" for digits in range(5, 17)},
 }
 
@@ -100,6 +140,8 @@ def _facts(
     before = given.detach().clone()
     loss = call(given, labels, ignore_index)
     if not isinstance(loss, Tensor):
+        if not bool((mask != ignore_index).any()) and loss == 0:
+            raise Wrong("no-gradient-when-all-ignored", "It must be a tensor, too.")
         raise Wrong(
             "wrong-type",
             f"A tensor is asked for, got {type(loss).__name__}: it must carry the gradient.",
@@ -108,6 +150,8 @@ def _facts(
         loss.backward()
     gradient = "none" if leaf.grad is None else leaf.grad
     kept = torch.equal(before, given.detach()) and torch.equal(mask, labels)
+    if not loss.requires_grad:  # a fresh zero for want of labels: of whatever dtype
+        loss = loss.to(logits.dtype)
     return loss.detach(), gradient, kept
 
 
@@ -150,16 +194,19 @@ def _name(
     questions: list[tuple[str, Tensor, Tensor, int]],
     part: int,
 ) -> str:
-    for form in (*_MISTAKES, *_OTHER_FORMS):
-        flawed = [
-            _facts(lambda *args, form=form: pixel_loss(*args, mistake=form), question)  # type: ignore[misc]
-            for question in questions
-        ]
-        if all(same(a[: part + 1], b[: part + 1]) for a, b in zip(found, flawed, strict=True)):
-            return _OTHER_FORMS.get(form, form)
-    # Two mistakes at once: the cases that go wrong still tell something.
     right = [_facts(pixel_loss, question) for question in questions]
     good = [same(a[part], b[part]) for a, b in zip(found, right, strict=True)]
+    # First a mistake that explains all that was seen, then one that explains it up to the first
+    # question that shows it: beyond that another mistake may add to it.
+    for length in (len(questions), good.index(False) + 1):
+        for form in (*_MISTAKES, *_OTHER_FORMS):
+            flawed = [
+                _facts(lambda *args, form=form: pixel_loss(*args, mistake=form), question)  # type: ignore[misc]
+                for question in questions[:length]
+            ]
+            if all(same(a[: part + 1], b[: part + 1]) for a, b in zip(found, flawed, strict=False)):
+                return _OTHER_FORMS.get(form, form)
+    # Two mistakes at once: the cases that go wrong still tell something.
     if part == 0 and not good[4] and all(good[:4]):
         return "nan-when-all-ignored"
     if part == 0 and not good[3] and all((*good[:3], good[4])):
