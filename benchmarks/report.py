@@ -1,8 +1,6 @@
 """Results as a table and a picture: benchmarks/results/*.json → benchmarks/README.md.
 
-    python -m benchmarks.report
-
-Writes what stands between `<!-- NAME -->` and `<!-- end of NAME -->` anew; the words around stay.
+python -m benchmarks.report
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict, cast, overload
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -68,7 +66,9 @@ class Bench(Result):
 
 
 class CamVidRow(TypedDict):
-    """One training; `curve` holds (seconds, val mean IoU)."""
+    """One training; `curve` holds (seconds, val mean IoU); `optimised_agreement` is the share of
+    val's pixels whose class `optimise` leaves as it is, for seglib.
+    """
 
     library: str
     seed: int
@@ -76,6 +76,7 @@ class CamVidRow(TypedDict):
     mean_iou: float
     class_iou: Sequence[float]
     curve: Sequence[tuple[float, float]]
+    optimised_agreement: float | None
 
 
 class CamVid(Result):
@@ -94,17 +95,38 @@ def keep(name: str, result: Result) -> None:
 
 
 def write() -> None:
-    """Put every stored result into README.md, with its picture beside it."""
+    """Put every stored result into README.md, and draw its picture."""
     page = FOLDER / "README.md"
-    text = page.read_text(encoding="utf-8")
+    page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    if (found := stored("bench")) is not None:
+        save(ratios(found["rows"]), "bench")
+    if (found := stored("camvid")) is not None:
+        save(curves(found["rows"]), "camvid")
+
+
+def filled(text: str) -> str:
+    """README.md's text with what stands between `<!-- NAME -->` and `<!-- end of NAME -->` made
+    anew from the stored results.
+    """
     for name, make in SECTIONS.items():
-        stored = RESULTS / f"{name}.json"
-        if stored.is_file():
-            content = make(json.loads(stored.read_text(encoding="utf-8")))
+        result = stored(name)
+        if result is not None:
             before, rest = text.split(f"<!-- {name} -->", 1)
             after = rest.split(f"<!-- end of {name} -->", 1)[1]
-            text = f"{before}<!-- {name} -->\n{content}\n<!-- end of {name} -->{after}"
-    page.write_text(text, encoding="utf-8")
+            text = f"{before}<!-- {name} -->\n{make(result)}\n<!-- end of {name} -->{after}"
+    return text
+
+
+@overload
+def stored(name: Literal["bench"]) -> Bench | None: ...
+@overload
+def stored(name: Literal["camvid"]) -> CamVid | None: ...
+def stored(name: str) -> Result | None:
+    """A result under results/, or None."""
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return None
+    return cast(Result, json.loads(path.read_text(encoding="utf-8")))
 
 
 def about(result: Result) -> str:
@@ -120,9 +142,7 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def bench(result: Bench) -> str:
-    """Speed, memory and loading; and the picture of the ratios."""
-    rows = result["rows"]
-    save(ratios(rows), "bench")
+    """Speed, memory and loading as Markdown."""
     speed = [
         (
             f"{row['pair']}: {row['task']}, {'×'.join(map(str, row['size']))}",
@@ -132,7 +152,7 @@ def bench(result: Bench) -> str:
             f"**{row['ratio']:.3f}** ({row['ratio_min']:.2f} – {row['ratio_max']:.2f})",
             f"{row['seglib_mb']:.0f} / {row['other_mb']:.0f}",
         )
-        for row in rows
+        for row in result["rows"]
     ]
     header = (
         "beside, task, images × height × width",
@@ -178,9 +198,8 @@ def ratios(rows: list[SpeedRow]) -> Figure:
 
 
 def camvid(result: CamVid) -> str:
-    """Quality after a fixed time; and the picture of quality against time."""
+    """Quality after a fixed time as Markdown."""
     rows = result["rows"]
-    save(curves(rows), "camvid")
     seeds = sorted({row["seed"] for row in rows})
     value = {(row["library"], row["seed"]): row["mean_iou"] for row in rows}
     both = [seed for seed in seeds if len([key for key in value if key[1] == seed]) == 2]
@@ -192,6 +211,11 @@ def camvid(result: CamVid) -> str:
             f"**{value['seglib', seed] - value['smp', seed]:+.4f}**",
         )
         for seed in both
+    ]
+    same = [
+        f"{100 * row['optimised_agreement']:.2f} %"
+        for row in rows
+        if row["optimised_agreement"] is not None
     ]
     names = result["classes"]
     by_class = [
@@ -210,6 +234,7 @@ def camvid(result: CamVid) -> str:
             about(result),
             "![Val mean IoU on CamVid against minutes of training](results/camvid.svg)",
             table(header, lines),
+            f"`optimise` leaves the class of {' and '.join(same)} of val's pixels as it was.",
             "IoU of each class, mean of the seeds:",
             table(("class", "seglib", "smp"), by_class),
         ]
@@ -254,7 +279,7 @@ def save(figure: Figure, name: str) -> None:
         figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
 
 
-SECTIONS: dict[str, Callable[..., str]] = {"bench": bench, "camvid": camvid}
+SECTIONS: dict[Literal["bench", "camvid"], Callable[..., str]] = {"bench": bench, "camvid": camvid}
 
 if __name__ == "__main__":
     write()

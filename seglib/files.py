@@ -102,7 +102,8 @@ def _errors_name(path: Path) -> Iterator[None]:
     try:
         yield
     except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error) and "Unsupported" not in str(error):
+        refused = "GLOBAL" in str(error) or "Unsupported" in str(error)
+        if not refused or not _begins(path, b"PK", b"\x80"):  # a zip file, a pickle
             raise ValueError(f"{path} is damaged or no weight file; get it again") from error
         raise ValueError(
             f"{path} holds code besides tensors and was not loaded;"
@@ -110,3 +111,8 @@ def _errors_name(path: Path) -> Iterator[None]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no weight file; get it again") from error
+
+
+def _begins(path: Path, *starts: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(max(map(len, starts))).startswith(starts)

@@ -115,8 +115,11 @@ def open_dataset(name: str, split: str, root: Path | None) -> SegmentationDatase
         raise ValueError(
             f"--dataset must be one of {', '.join(available_datasets())}, got {name!r}"
         )
-    with naming("--split"):
+    try:
         return build_dataset(name, split, root, eval_transform())
+    except ValueError as error:
+        option = "--" if str(error).startswith("split ") else ""
+        raise ValueError(f"{option}{error}") from error
 
 
 def run_settings(weights: Path) -> dict[str, object]:
@@ -148,6 +151,8 @@ def restore_model(
         read_tensors(weights)  # a damaged file is told as such
         raise ValueError(f"{weights} does not say which network it is of; name it with --model")
     classes = config.get("num_classes", num_classes)
+    if classes is None:
+        raise ValueError(f"--num-classes must be given: {weights} does not say how many it has")
     stride, channels = config.get("output_stride", 16), config.get("in_channels", 3)
     backbone_options = config.get("backbone_options", {})
     head_options = config.get("head_options", {})
