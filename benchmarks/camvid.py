@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import cast
 
@@ -23,12 +23,12 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from benchmarks import report
+from benchmarks.agreement import agreement
 from benchmarks.machine import machine
 from benchmarks.pairs import smp_deeplab
 from seglib import build_dataset, build_model
 from seglib.datasets.camvid import CLASSES
 from seglib.datasets.transforms import Resize, eval_transform, normalize, train_transform
-from seglib.inference import optimise
 from seglib.losses import cross_entropy_dice
 from seglib.metrics import Scores
 from seglib.run import Logger
@@ -38,7 +38,7 @@ from seglib.training import Data, evaluate, fit
 SIZE = (192, 256)  # of the networks' input, in pixels
 BATCH_SIZE = 8
 POINTS = 6  # of the curve of quality against time
-TRIAL, MARGIN = 12, 0.97  # steps timed beforehand, and the share of the time that is planned for
+TRIAL, MARGIN = 12, 0.95  # steps timed beforehand, and the share of the time that is planned for
 
 
 class InMemory(Dataset[tuple[Tensor, Tensor]]):
@@ -68,13 +68,19 @@ class AtSize(nn.Module):
 
 
 def seglib_network(seed: int) -> nn.Module:
+    """DeepLabV3+ on a ResNet-18 of half the width that does not pool: its maps lie at strides 2 to
+    16. At 192×256 a pole is one pixel wide, and gone at stride 4.
+    """
     torch.manual_seed(seed)
-    return build_model(
+    model = build_model(
         "deeplabv3plus_resnet18",
         num_classes=11,
         output_stride=32,
-        head_options={"aspp_channels": 128},
+        backbone_options={"base_channels": 32},
+        head_options={"aspp_channels": 64},
     )
+    model.backbone.maxpool = nn.Identity()
+    return model
 
 
 class Curve:
@@ -186,17 +192,6 @@ def train_smp(
     raise AssertionError("the batches never end")
 
 
-def agreement(model: nn.Module, val: Data) -> float:
-    """Share of val's pixels to which the optimised network gives the class that `model` gives."""
-    both = AtSize(model.eval()), AtSize(optimise(model))
-    same = count = 0
-    with torch.inference_mode():
-        for i in range(len(cast(Sized, val))):
-            one, other = (network(val[i][0][None]).argmax(1) for network in both)
-            same, count = same + int((one == other).sum()), count + one.numel()
-    return same / count
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Val mean IoU on CamVid after a fixed time.")
     parser.add_argument("--data-root", required=True)
@@ -217,7 +212,7 @@ def main() -> None:
             if curve.scores is None or curve.points[-1][0] < used - 5:
                 curve.measure(model)
             scores = cast(Scores, curve.scores)
-            same = agreement(model, val) if name == "seglib" else None
+            same = agreement(model, val, AtSize) if name == "seglib" else None
             rows.append(
                 {
                     "library": name,

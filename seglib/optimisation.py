@@ -28,14 +28,15 @@ Module = TypeVar("Module", bound=nn.Module)
 def optimise(
     model: nn.Module, *, compile: bool = False, dtype: torch.dtype | None = None
 ) -> OptimisedModel:
-    """A copy of a segmentation network that computes the same, faster; for inference only.
+    """A copy of a network that computes the same, faster; for inference only.
 
     Every BatchNorm that directly follows a convolution is folded into it, tensors are laid out
-    with the channels last, and the network computes in `dtype`, its last convolution (the logits)
-    and what follows in float32. The original stays as it is.
+    with the channels last, and the network computes in `dtype`, its last layer (the logits) and
+    what follows in float32. The original stays as it is.
 
     Args:
-        model: images (N, C, H, W) → logits (N, num_classes, H, W), as `build_model` makes them.
+        model: images (N, C, H, W) → logits (N, num_classes, H, W), as `build_model` makes them; or
+            (N, num_classes), as `backbones.classifier` does.
         compile: also compile with `torch.compile`, once for each image size, up to eight sizes (on
             the CPU this needs a C++ compiler). The first call of each takes long.
         dtype: what to compute in. Default: bfloat16 where the device has instructions for it
@@ -57,11 +58,11 @@ def optimise(
     if dtype is None:
         dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
     network = fold_batch_norms(model)
-    last = _Trace(network).last_convolution
+    last = _Trace(network).last_layer
     network = network.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if last and dtype in (torch.bfloat16, torch.float16):
-        conv = network.get_submodule(last).float()
-        network.set_submodule(last, InFloat32(conv))
+        layer = network.get_submodule(last).float()
+        network.set_submodule(last, InFloat32(layer))
     return OptimisedModel(network, dtype, compile)
 
 
@@ -171,7 +172,7 @@ class _Trace(TorchFunctionMode):
         self.users: Counter[int] = Counter()  # of that output: BatchNorms, and other operations
         self.calls: Counter[str] = Counter()
         self.followers: list[tuple[str, int]] = []  # BatchNorm, id of its input
-        self.last_convolution = ""
+        self.last_layer = ""  # with weights: convolution or linear
         self.in_norm = False
         self.kept: list[Tensor] = []  # ids are taken by others once a tensor is gone
 
@@ -179,6 +180,8 @@ class _Trace(TorchFunctionMode):
         for name, module in pure.named_modules():
             if isinstance(module, nn.Conv2d | DeformConv2d):
                 module.register_forward_hook(partial(self._see_convolution, name))
+            elif isinstance(module, nn.Linear):
+                module.register_forward_hook(partial(self._see_linear, name))
             elif type(module) in NORMS:
                 module.register_forward_pre_hook(self._enter_norm)
                 module.register_forward_hook(partial(self._see_norm, name))
@@ -207,7 +210,7 @@ class _Trace(TorchFunctionMode):
     def _see_convolution(
         self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
     ) -> None:
-        self.last_convolution = name
+        self.last_layer = name
         self.calls[name] += 1
         # A weight that is computed (by a subclass, a parametrisation, a hook) can't be changed.
         if type(module) in CONVOLUTIONS and "weight" in dict(
@@ -215,6 +218,11 @@ class _Trace(TorchFunctionMode):
         ):
             self.made_by[id(output)] = name
             self.kept.append(output)
+
+    def _see_linear(
+        self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> None:
+        self.last_layer = name
 
     def _enter_norm(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.in_norm = True

@@ -75,7 +75,10 @@ def load_weights(
     else:
         source, content = str(weights), read_tensors(weights)
     state = _unwrap(content, source)
-    dialect = find_dialect(state, origin)
+    try:
+        dialect = find_dialect(state, origin)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
     origin = dialect.origins[0] if origin == "auto" else origin
     config = {} if isinstance(weights, Mapping) else read_config(weights) or {}
     silent = silent_differences(model, dialect.options, config)

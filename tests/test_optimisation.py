@@ -11,6 +11,7 @@ from support import random_state, relative, shapes_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglib.backbones import classifier
 from seglib.datasets.transforms import normalize
 from seglib.inference import optimise, predict, predict_proba
 from seglib.models import build_model
@@ -286,3 +287,14 @@ def test_compiled(streets: nn.Module, dtype: torch.dtype) -> None:
         assert isinstance(expected, Tensor)
         assert isinstance(labels, Tensor)
         assert (labels == expected).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenetv3_small", "resnet18"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_classifiers_too(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = classifier(name, num_classes=7).eval()
+    x = torch.rand(2, 3, 65, 97)
+    logits = optimise(model, dtype=dtype)(x)
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, model(x), rtol=0, atol=1e-5 if dtype == torch.float32 else 0.1)
