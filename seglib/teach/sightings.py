@@ -33,9 +33,16 @@ class ConvCall(NamedTuple):
         return _is_one_vector(self.x.flatten(2))
 
 
+class Part(NamedTuple):
+    """One of the tensors that are concatenated."""
+
+    shape: tuple[int, ...]
+    one_vector: bool  # whether all pixels of each image hold the same vector
+
+
 def _is_one_vector(x: Tensor) -> bool:
     """Of (N, C, pixels)."""
-    return bool((x.amax(-1) - x.amin(-1)).max() < 1e-9)
+    return x.numel() > 0 and bool((x.amax(-1) - x.amin(-1)).max() < 1e-9)
 
 
 @dataclass
@@ -43,15 +50,17 @@ class Sightings:
     """What one forward pass was seen to do, up to its end or to an exception.
 
     Attributes:
+        values: how many values the input holds.
         convs: calls of convolutions, in order.
-        joins: (dimension, shapes) of each concatenation.
+        joins: (dimension, parts) of each concatenation.
         norms: for each BatchNorm, whether it read one vector for each image.
         dropout: whether dropout was called.
         crashed: whether the pass raised.
     """
 
+    values: int
     convs: list[ConvCall] = field(default_factory=list)
-    joins: list[tuple[int, list[tuple[int, ...]]]] = field(default_factory=list)
+    joins: list[tuple[int, list[Part]]] = field(default_factory=list)
     norms: list[bool] = field(default_factory=list)
     dropout: bool = False
     crashed: bool = False
@@ -71,8 +80,12 @@ class Sightings:
         if name in ("cat", "concat", "concatenate"):
             parts = argument(0, "tensors", ())
             if isinstance(parts, (tuple, list)):
-                shapes = [tuple(part.shape) for part in parts if isinstance(part, Tensor)]
-                self.joins.append((cast("int", argument(1, "dim", 0)), shapes))
+                found = [
+                    Part(tuple(part.shape), part.ndim > 2 and _is_one_vector(part.flatten(2)))
+                    for part in parts
+                    if isinstance(part, Tensor)
+                ]
+                self.joins.append((cast("int", argument(1, "dim", 0)), found))
         if name in ("conv2d", "linear"):
             x, weight = argument(0, "input", None), argument(1, "weight", None)
             if isinstance(x, Tensor) and isinstance(weight, Tensor):
@@ -96,7 +109,7 @@ class _Watch(TorchFunctionMode):
 
 def look(probe: Probe) -> Sightings:
     """One forward pass of the probe's module in eval mode and double precision, watched."""
-    seen = Sightings()
+    seen = Sightings(probe.x.numel())
     try:
         probe.set_mode(False)
         nn.Module.double(probe.module)

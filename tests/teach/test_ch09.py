@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from seglib.heads import ASPP
 from seglib.heads.aspp import ImagePooling
 from seglib.teach import MISTAKES, check, exercises, parity
-from seglib.teach.chapters import ch09, ch09_variants
+from seglib.teach.chapters import ch09, ch09_pooling, ch09_variants
 from seglib.teach.receptive_field import receptive_field
 from seglib.teach.tasks import MISTAKES_OF
 
@@ -147,6 +147,10 @@ WRONG = {
     "padding 1": ("padding-ignores-dilation", ("pad = rate *", "pad = 1 *")),
     "no padding": ("missing-padding", ("padding=pad, ", "")),
     "reflected": ("pads-with-wrong-value", ("padding=pad", "padding_mode='reflect', padding=pad")),
+    "one too many": ("rates-changed", ("3, rate) for rate", "3, rate + 1) for rate")),
+    "half the rates": ("rates-changed", ("3, rate) for rate", "3, max(1, rate // 2)) for rate")),
+    "sorted": ("branches-in-other-order", ("for rate in rates]", "for rate in sorted(rates)]")),
+    "reversed": ("branches-in-other-order", ("for rate in rates]", "for rate in rates[::-1]]")),
     "cascade": (
         "branches-in-series",
         ("[brick(in_channels, out_channels, 3, rate) for rate in rates]",
@@ -193,6 +197,14 @@ WRONG = {
                                ("        self.pool = brick(in_channels, out_channels)\n", ""),
                                (_TWO, "(len(rates) + 1) * out_channels + in_channels")),
     "not enlarged": ("pooling-not-enlarged", (_ENLARGE, "")),
+    "square": ("pooling-of-wrong-size", ("size=x.shape[2:]", "size=x.shape[2]")),
+    "size typed in": ("pooling-of-wrong-size", ("size=x.shape[2:]", "size=(33, 33)")),
+    "one axis": ("averages-one-axis",
+                 ("F.adaptive_avg_pool2d(x, 1)", "x.mean(dim=2, keepdim=True)")),
+    "over images": ("mixes-images", ("F.adaptive_avg_pool2d(x, 1)",
+                    "x.mean((0, 2, 3), keepdim=True).expand(len(x), -1, -1, -1)")),
+    "group norm": ("other-norm", ("nn.BatchNorm2d(c2)", "nn.GroupNorm(1, c2)")),
+    "gelu": ("other-activation", ("nn.ReLU()", "nn.GELU()")),
     "enlarged first": ("enlarged-before-the-norm", (_POOL, "vector = F.adaptive_avg_pool2d(x, 1)"),
                        (_ENLARGE, _ENLARGE + "        vector = self.pool(vector)\n")),
     "pooling without norm": ("pooling-without-norm",
@@ -283,13 +295,13 @@ def test_the_right_recipe_is_the_librarys(order: ch09_variants.Order) -> None:
     ours = ch09_variants.FlawedASPP(ch09_variants.Recipe(), order, 5, (2, 3), 4)
     report = parity(ours, ASPP(5, (2, 3), 4, dropout=0.0), (3, 5, 9, 11))
     assert report.passed
-    pooling = ch09_variants.FlawedPooling(ch09_variants.PoolRecipe(), 5, 4)
+    pooling = ch09_pooling.FlawedPooling(ch09_pooling.PoolRecipe(), 5, 4)
     assert parity(pooling, ImagePooling(5, 4), (3, 5, 9, 11)).passed
 
 
 def test_every_recipe_has_a_hint() -> None:
     assert {slug for slug, _ in ch09_variants.RECIPES} <= set(MISTAKES_OF["09.aspp"])
-    assert {slug for slug, _ in ch09_variants.POOL_RECIPES} <= set(MISTAKES_OF["09.pooling"])
+    assert {slug for slug, _ in ch09_pooling.POOL_RECIPES} <= set(MISTAKES_OF["09.pooling"])
     assert set(ch09._FIELD_MISTAKES.values()) <= set(MISTAKES_OF["09.receptive_field"])
 
 
@@ -344,6 +356,16 @@ WRONG_POOLINGS = {
     "window as found": ("window-hard-coded", ("nn.AdaptiveAvgPool2d(1)", "nn.AvgPool2d(33)")),
     "square": ("assumes-a-square", ("size=x.shape[2:]", "size=x.shape[2]")),
     "square by the width": ("assumes-a-square", ("size=x.shape[2:]", "size=(x.size(-1),) * 2")),
+    "square window": ("assumes-a-square",
+                      ("self.pool(x)", "F.avg_pool2d(x, x.shape[3])[:, :, :1, :1]")),
+    "square window and size": ("assumes-a-square",
+                               ("self.pool(x)", "F.avg_pool2d(x, kernel_size=x.shape[-1])"),
+                               ("size=x.shape[2:]", "size=x.shape[-1]")),
+    "stops by itself": (
+        "other-exception-at-batch-1",
+        ("        y = self.pool", "        assert len(x) > 1 or not self.training\n"
+         "        y = self.pool"),
+    ),
     "swapped": ("sides-swapped", ("size=x.shape[2:]", "size=(x.size(3), x.size(2))")),
     "not enlarged": ("not-enlarged", (_RESIZE, "y")),
     "grid": ("pools-to-a-grid", ("AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d(33)")),
@@ -405,8 +427,8 @@ def test_every_mistake_of_pooling_is_tried() -> None:
 # The warm-up.
 
 RIGHT_NUMBERS = {
-    "parameters": 2706432,
-    "span": 37,
+    "parameters": 677376,
+    "span": 25,
     "taps_at_corner": 4,
     "taps_at_centre": 1,
 }
@@ -415,27 +437,28 @@ RIGHT_NUMBERS = {
 def test_prediction() -> None:
     assert check("09.predict", RIGHT_NUMBERS).passed
     assert check("09.predict", list(RIGHT_NUMBERS.values())).passed
-    dense = 320 * 256 * (1 + 3 * 9 + 1) + 5 * 256 * 256
-    assert RIGHT_NUMBERS["parameters"] == dense + 6 * 2 * 256
+    dense = 160 * 128 * (1 + 3 * 9 + 1) + 5 * 128 * 128
+    assert RIGHT_NUMBERS["parameters"] == dense + 6 * 2 * 128
 
 
 @pytest.mark.parametrize(
     "changes, slug",
     [
-        ({"parameters": 2706432 - 6 * 512}, "forgot-batchnorm"),
-        ({"parameters": 2706432 + 6 * 256}, "bias-counted"),
-        ({"parameters": 2706432 + 6 * 512}, "buffers-counted"),
-        ({"parameters": 320 * 256 * 28 + 4 * 256 * 256 + 5 * 512}, "pooling-forgotten"),
-        ({"parameters": 320 * 256 * 28 + 5 * 256 * 256 + 5 * 512}, "pooling-counted-free"),
-        ({"parameters": 320 * 256 * 29 + 5 * 512}, "projection-forgotten"),
-        ({"parameters": 320 * 256 * 29 + 256 * 256 + 6 * 512}, "sum-instead-of-concatenation"),
-        ({"parameters": 320 * 256 * (2 + 13**2 + 25**2 + 37**2) + 1280 * 256 + 6 * 512},
+        ({"parameters": 677376 - 6 * 256}, "forgot-batchnorm"),
+        ({"parameters": 677376 - 256}, "forgot-batchnorm"),
+        ({"parameters": 677376 + 6 * 128}, "bias-counted"),
+        ({"parameters": 677376 + 6 * 256}, "buffers-counted"),
+        ({"parameters": 160 * 128 * 28 + 4 * 128 * 128 + 5 * 256}, "branch-forgotten"),
+        ({"parameters": 160 * 128 * 28 + 5 * 128 * 128 + 5 * 256}, "pooling-counted-free"),
+        ({"parameters": 160 * 128 * 29 + 5 * 256}, "projection-forgotten"),
+        ({"parameters": 160 * 128 * 29 + 128 * 128 + 6 * 256}, "sum-instead-of-concatenation"),
+        ({"parameters": 160 * 128 * (2 + 9**2 + 17**2 + 25**2) + 640 * 128 + 6 * 256},
          "holes-counted-as-weights"),
         ({"parameters": 1_000_000}, "wrong-values"),
-        ({"span": 36}, "one-pixel-short"),
-        ({"span": 19}, "one-side-only"),
-        ({"span": 54}, "kernel-times-rate"),
-        ({"span": 35}, "rate-is-no-gap"),
+        ({"span": 24}, "one-pixel-short"),
+        ({"span": 13}, "one-side-only"),
+        ({"span": 36}, "kernel-times-rate"),
+        ({"span": 23}, "rate-is-no-gap"),
         ({"span": 3}, "holes-not-spanned"),
         ({"taps_at_corner": 9}, "padding-counted"),
         ({"taps_at_corner": 1}, "edge-taken-for-centre"),
@@ -524,6 +547,7 @@ def test_right_fields(answer: object) -> None:
         ("no-layers", [("    size, jump = 1, 1", "    if not layers:\n        return 0, 1\n"
                         "    size, jump = 1, 1")]),
         ("raised-exception", [("    size, jump = 1, 1", "    layers[0]\n    size, jump = 1, 1")]),
+        ("wrong-stride", [("return size, jump", "return size, jump * 2 if layers else 1")]),
         ("wrong-order", [("return size, jump", "return jump, size")]),
         ("changes-layers", [("    return", "    layers.clear()\n    return")]),
         ("wrong-shape", [("return size, jump", "return size,")]),

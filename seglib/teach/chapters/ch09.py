@@ -9,9 +9,9 @@ from seglib.teach.chapters import ch09_modules
 from seglib.teach.receptive_field import Layer, backbone_layers, valid_taps
 from seglib.teach.tasks import MISTAKES_OF, Exercise, Task, Wrong
 
-# The warm-up: ASPP(320, rates=(6, 12, 18)) on a 33×33 map.
+# The warm-up: ASPP(160, rates=(4, 8, 12), out_channels=128) on a 21×21 map.
 
-_IN, _OUT, _RATES, _SIZE = 320, 256, (6, 12, 18), 33
+_IN, _OUT, _RATES, _SIZE = 160, 128, (4, 8, 12), 21
 
 
 def _aspp_parameters(branches: int = 5, kernel: int = 9) -> tuple[int, int]:
@@ -40,11 +40,12 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
     wrong: dict[str, dict[object, str]] = {
         "parameters": {
             weights: "forgot-batchnorm",
+            weights + norms - 2 * _OUT: "forgot-batchnorm",  # of the projection, or of pooling
             weights + norms // 2: "bias-counted",
             weights + norms + norms // 2: "bias-counted",
             weights + 2 * norms: "buffers-counted",
-            fewer: "pooling-forgotten",
-            fewer + fewer_norms: "pooling-forgotten",
+            fewer: "branch-forgotten",
+            fewer + fewer_norms: "branch-forgotten",
             free: "pooling-counted-free",
             free + norms - 2 * _OUT: "pooling-counted-free",
             free + norms: "pooling-counted-free",
@@ -193,6 +194,8 @@ def _judge_field(answer: object) -> Iterator[str]:
     place = next(i for i, (a, b) in enumerate(zip(numbers, right, strict=True)) if a != b)
     if place == len(questions) - 1:
         raise Wrong("no-layers", f"Expected {right[place]}, got {numbers[place]}.")
+    if [size for size, _ in numbers] == [size for size, _ in right]:
+        raise Wrong("wrong-stride")
     shown = questions[place] if len(questions[place]) < 8 else "a whole backbone and a branch"
     raise Wrong("wrong-values", f"{shown}: expected {right[place]}, got {numbers[place]}.")
 
@@ -202,7 +205,7 @@ _SPECS: tuple[tuple[str, str, int, Callable[[object], Iterator[str]], str], ...]
     (
         "predict", "warm-up", 1, _judge_prediction,
         "dict of parameters, span, taps_at_corner, taps_at_centre: "
-        "ASPP(320, rates=(6, 12, 18)) on a 33×33 map",
+        "ASPP(160, rates=(4, 8, 12), out_channels=128) on a 21×21 map",
     ),
     ("aspp", "implement", 4, ch09_modules.judge_aspp, _ASPP),
     (

@@ -9,6 +9,7 @@ from typing import cast
 from torch import nn
 
 from seglib.teach.answers import Calls, attempted_class
+from seglib.teach.chapters import ch09_pooling
 from seglib.teach.chapters import ch09_variants as variants
 from seglib.teach.ownership import refuse_modules
 from seglib.teach.probing import Case, Probe, judge_module
@@ -44,15 +45,17 @@ POOL_CASES = tuple(
 )
 
 
-def _branch(call: ConvCall) -> str:
+def _branch(call: ConvCall, seen: Sightings) -> str:
     if not call.is_pointwise:
         return "rates"
-    return "pool" if call.reads_one_vector else "one"
+    pooled = call.reads_one_vector or call.x.numel() != seen.values
+    return "pool" if pooled else "one"
 
 
 def _branches(seen: Sightings) -> list[str]:
     """The branches in the order in which they are computed."""
-    return list(dict.fromkeys(_branch(call) for call in seen.convs[:-1]))  # then the projection
+    calls = seen.convs[:-1]  # the last is the projection
+    return list(dict.fromkeys(_branch(call, seen) for call in calls))
 
 
 def _order(seen: Sightings) -> variants.Order:
@@ -65,11 +68,13 @@ def _why(seen: Sightings, case: Case) -> str | None:
     """The mistake behind an exception, as far as the calls before it show."""
     size = tuple(case.shape[-2:])
     rates = cast("Rates", case.arguments["rates"])
-    for dim, shapes in seen.joins:
-        sizes = [shape[-2:] for shape in shapes if len(shape) == 4]
-        if any(found == (1, 1) for found in sizes):
+    for dim, parts in seen.joins:
+        maps = [part for part in parts if len(part.shape) == 4]
+        if any(part.shape[-2:] == (1, 1) for part in maps):
             return "pooling-not-enlarged"
-        wrong = [found for found in sizes if found != size]
+        wrong = [part.shape[-2:] for part in maps if part.shape[-2:] != size]
+        if wrong and all(part.one_vector for part in maps if part.shape[-2:] != size):
+            return "pooling-of-wrong-size"
         if wrong:
             if not any(call.dilation in rates and call.dilation > 1 for call in seen.convs):
                 return "dilation-ignored"
@@ -143,12 +148,12 @@ def _refined(wrong: Wrong, seen: Sightings) -> Wrong:
 
 @cache
 def _pool_probe(index: int, place: int) -> Probe:
-    recipe = variants.POOL_RECIPES[index][1]
-    return Probe(partial(variants.FlawedPooling, recipe), POOL_CASES[place])
+    recipe = ch09_pooling.POOL_RECIPES[index][1]
+    return Probe(partial(ch09_pooling.FlawedPooling, recipe), POOL_CASES[place])
 
 
 def _pool_variants() -> Iterator[tuple[str, Callable[[int], Probe]]]:
-    for index, (slug, _) in enumerate(variants.POOL_RECIPES):
+    for index, (slug, _) in enumerate(ch09_pooling.POOL_RECIPES):
         yield slug, partial(_pool_probe, index)
 
 
@@ -165,12 +170,12 @@ def judge_pooling(answer: object) -> Iterator[str]:
             answer, ImagePooling, POOL_CASES, _pool_variants, watch, refuse_modules, positional
         )
     except Wrong as wrong:
-        make = by_position(answer) if positional else answer
-        alone = next(case for case in POOL_CASES if case.shape[0] == 1)
-        train = "train/eval"
-        if (
-            wrong.name == "wrong-train-eval"
-            and Probe(make, alone, watch).facts(train)[0] != "error"
-        ):
-            raise Wrong("guesses-at-batch-1", wrong.detail) from None
+        if wrong.name in ("wrong-train-eval", "raised-exception"):
+            make = by_position(answer) if positional else answer
+            alone = Probe(make, next(c for c in POOL_CASES if c.shape[0] == 1), watch)
+            found = alone.facts("train/eval")
+            if found[0] != "error":
+                raise Wrong("guesses-at-batch-1", wrong.detail) from None
+            if found[1] != "ValueError" and alone.facts("values")[0] != "error":
+                raise Wrong("other-exception-at-batch-1", wrong.detail) from None
         raise
