@@ -209,12 +209,13 @@ def camvid(result: CamVid) -> str:
     rows = result["rows"]
     seeds = sorted({row["seed"] for row in rows})
     value = {(row["library"], row["seed"]): row["mean_iou"] for row in rows}
+    used = {(row["library"], row["seed"]): f"{row['seconds']:.0f} s" for row in rows}
     both = [seed for seed in seeds if len([key for key in value if key[1] == seed]) == 2]
     lines = [
         (
             f"seed {seed}",
-            f"{value['seglib', seed]:.4f}",
-            f"{value['smp', seed]:.4f}",
+            f"{value['seglib', seed]:.4f} ({used['seglib', seed]})",
+            f"{value['smp', seed]:.4f} ({used['smp', seed]})",
             f"**{value['seglib', seed] - value['smp', seed]:+.4f}**",
         )
         for seed in both
@@ -235,7 +236,12 @@ def camvid(result: CamVid) -> str:
         )
         for i, name in enumerate(names)
     ]
-    header = (f"val mean IoU after {result['minutes']:g} minutes", "seglib", "smp", "difference")
+    header = (
+        f"val mean IoU after {result['minutes']:g} minutes",
+        "seglib (time used)",
+        "smp",
+        "difference",
+    )
     return "\n\n".join(
         [
             about(result),

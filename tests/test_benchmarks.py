@@ -87,7 +87,7 @@ def test_results_become_a_page_and_pictures(
 
 def test_quality_is_told_as_a_difference() -> None:
     text = report.camvid(CAMVID)
-    assert "| seed 0 | 0.6000 | 0.5000 | **+0.1000** |" in text
+    assert "| seed 0 | 0.6000 (600 s) | 0.5000 (600 s) | **+0.1000** |" in text
     assert "of 99.87 % of" in text
     assert "| pole | 0.60 | 0.50 |" in text
     assert report.curves(CAMVID["rows"]).axes[0].get_legend() is not None
