@@ -8,6 +8,7 @@ import sys
 import pytest
 from project_files import ROOT
 
+from benchmarks import report
 from seglib.backbones import BACKBONES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_library_s_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    example, public_weights = blocks("python")
+    example, public_weights, faster = blocks("python")
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
     exec(example, names)
@@ -28,11 +29,28 @@ def test_the_library_s_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh, replaced = re.subn(r'weights="[^"]+"', "weights=None", public_weights)
     exec(fresh, names)
     assert replaced == 2
+    exec(faster, names)
     assert names["model"].config["backbone_options"] == {"legacy_padding": True}  # type: ignore[attr-defined]
 
 
 def test_it_counts_the_backbones() -> None:
     assert re.findall(r"on (\d+) backbones", README) == [str(len(BACKBONES))]
+
+
+def test_its_figures_are_those_of_the_benchmarks() -> None:
+    bench, camvid = report.stored("bench"), report.stored("camvid")
+    assert bench is not None
+    assert camvid is not None
+    (row,) = (
+        row
+        for row in bench["rows"]
+        if (row["pair"], row["task"]) == ("Equal multiply-adds, smp", "optimised forward")
+    )
+    text = " ".join(README.split())
+    assert f"{1 / row['ratio']:.1f} times as fast" in text
+    for library, words in (("seglib", "give {} and {} val"), ("smp", "usual recipe {} and {}.")):
+        values = [f"{r['mean_iou']:.2f}" for r in camvid["rows"] if r["library"] == library]
+        assert words.format(*values) in text
 
 
 @pytest.mark.parametrize(("name", "rest"), COMMANDS)
