@@ -104,7 +104,7 @@ def inspect_dataset(
     kind = dataset_class(name)
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is no folder; name the one that holds {name}")
+        raise FileNotFoundError(f"{root} is no folder; give the path of a data set of kind {name}")
     splits: list[SplitReport] = []
     absent: dict[str, str] = {}
     problems: list[str] = []
