@@ -229,6 +229,7 @@ def judge_maps(
     watch: Callable[[], AbstractContextManager[object]],
     inspect: Callable[[nn.Module], None],
     positional: bool,
+    recognize: Callable[[list[int]], str | None] = lambda wrong: None,
 ) -> Iterator[str]:
     """Yield each stage as it begins; raise `Wrong` at the first one that fails.
 
@@ -239,6 +240,7 @@ def judge_maps(
         watch: context in which the learner's code runs.
         inspect: called with each module that the answer makes.
         positional: whether the constructor takes its arguments by position.
+        recognize: names a mistake by the cases that fail, where no variant fits.
     """
     make = answer if positional else lambda *args: answer(**dict(zip(NAMES, args, strict=True)))
     probes = [MapsProbe(make, probe.case, watch, inspect) for probe in right]
@@ -252,13 +254,28 @@ def judge_maps(
         if not wrong:
             continue
         place = wrong[0]
-        for slug, flawed in variants():
+        seen = _seen(stage, probes[place], right[place])
+        found = [
+            (slug, flawed)
+            for slug, flawed in variants()
             if all(
                 same(probe.facts(one), flawed(case).facts(one))
                 for one in STAGES[: index + 1]
                 for case, probe in enumerate(probes)
-            ):
-                raise Wrong(slug, _seen(stage, probes[place], right[place]))
+            )
+        ]
+        for slug, flawed in found:  # several can have as many parameters: then the values tell
+            pairs = (
+                (probe.facts("values"), flawed(case).facts("values"))
+                for case, probe in enumerate(probes)
+            )
+            if len(found) == 1 or all(same(a, b) for a, b in pairs):
+                raise Wrong(slug, seen)
+        if found:
+            raise Wrong(found[0][0], seen)
+        name = recognize(wrong)
+        if name:
+            raise Wrong(name, seen)
         raise _unknown(stage, probes[place], right[place])
 
 

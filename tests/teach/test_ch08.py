@@ -142,7 +142,7 @@ def test_right_pyramids(exercise: str, answer: object) -> None:
 
 _SIZE = 'size=side.shape[-2:], mode="nearest"'
 _SMOOTH = "self.smooth.append(nn.Conv2d(out_channels, out_channels, 3, padding=1))"
-_SIDE = "side = self.lateral[level](features[level])"
+_COPIED = "F.pad(total, [1] * 4, mode='replicate')"
 WRONG = {
     "carries the smoothed": (
         "merged-after-smoothing",
@@ -227,6 +227,34 @@ WRONG = {
             "    def forward",
         ),
         ("[self.smooth[-1](total)]", "[total]"),
+    ),
+    "only the finest smoothed": (
+        "only-finest-smoothed",
+        (f"            {_SMOOTH}\n", f"        {_SMOOTH}\n"),
+        ("[self.smooth[-1](total)]", "[total if len(features) > 1 else self.smooth[0](total)]"),
+        ("self.smooth[level](total)", "total if level else self.smooth[0](total)"),
+    ),
+    "reflected border": (
+        "pads-with-wrong-value",
+        ("3, padding=1", "3, padding=1, padding_mode='reflect'"),
+    ),
+    "copied border": (
+        "pads-with-wrong-value",
+        ("3, padding=1)", "3)"),
+        ("[self.smooth[-1](total)]", f"[self.smooth[-1]({_COPIED})]"),
+        ("self.smooth[level](total)", f"self.smooth[level]({_COPIED})"),
+    ),
+    "factor 2, padded": (
+        "fixed-factor",
+        (
+            f"F.interpolate(total, {_SIZE})",
+            "F.pad(F.interpolate(total, scale_factor=2), (0, side.shape[3] - 2 * total.shape[3], "
+            "0, side.shape[2] - 2 * total.shape[2]), mode='replicate')",
+        ),
+    ),
+    "four maps": (
+        "fixed-number-of-levels",
+        ("        total = self.lat", "        _, _, _, _ = features\n        total = self.lat"),
     ),
     "1×1 smoothing": ("smoothing-kernel", ("out_channels, 3, padding=1", "out_channels, 1")),
     "3×3 lateral": (
@@ -349,6 +377,38 @@ def test_wrong_pyramids(exercise: str, wrong: str) -> None:
     report = check(exercise, pyramid(*changes))
     assert not report.passed
     assert report.attempted
+    assert [failure.name for failure in report.failures] == [slug], report
+
+
+FOUND = """
+class Pyramid(nn.Module):
+    def __init__(self, in_channels_list, out_channels):
+        super().__init__()
+        c_in, d = in_channels_list, out_channels
+        self.inner = nn.ModuleList([nn.Conv2d(c, d, 1) for c in c_in])
+        self.layer = nn.ModuleList([nn.Conv2d(d, d, 3, padding=1) for _ in c_in])
+
+    def forward(self, features):
+        results = [self.layer[-1](self.inner[-1](features[-1]))]
+        for i in range(len(features) - 2, -1, -1):
+            above = F.interpolate(results[0], scale_factor=2, mode="nearest")
+            results.insert(0, self.layer[i](self.inner[i](features[i]) + above))
+        return results
+"""
+
+
+@pytest.mark.parametrize(
+    "repair, slug",
+    [
+        ("scale_factor=2", "fixed-factor"),
+        ("size=features[i].shape[-2:]", "merged-after-smoothing"),
+    ],
+)
+def test_the_chapters_broken_pyramid(repair: str, slug: str) -> None:
+    """It has two faults; each is named when the other is mended."""
+    space: dict[str, type[nn.Module]] = {}
+    exec(FOUND.replace("scale_factor=2", repair), {"nn": nn, "F": F}, space)
+    report = check("08.odd_sizes", space["Pyramid"])
     assert [failure.name for failure in report.failures] == [slug], report
 
 
@@ -580,6 +640,10 @@ _FRESH = "        goals = [tuple([*goal]) for goal in goals]"
         (
             "one-stage-too-many",
             [("sizes[:level][::-1] if level > 0 else [size]", "[size] + sizes[:level][::-1]")],
+        ),
+        (
+            "one-stage-too-many",
+            [("sizes[:level][::-1] if level > 0 else [size]", "[*sizes[:level][::-1], sizes[0]]")],
         ),
         ("one-leap", [("sizes[:level][::-1] if level > 0 else [size]", "[sizes[0]]")]),
         (

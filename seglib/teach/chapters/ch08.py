@@ -44,11 +44,22 @@ def _variants() -> Iterator[tuple[str, Callable[[int], MapsProbe]]]:
         yield slug, partial(_probe, index)
 
 
+def _recognize(wrong: list[int]) -> str | None:
+    """A mistake by the cases that fail."""
+    if {2, 3} <= set(wrong) <= {0, 2, 3}:  # right where every map is twice the next
+        return "fixed-factor"
+    if wrong == [1, 2, 3, 4]:  # right with four maps
+        return "fixed-number-of-levels"
+    return None
+
+
 def _judge_fpn(answer: object) -> Iterator[str]:
     yield "shape"
     positional = attempted_class(answer, NAMES)
     assert callable(answer)
-    yield from judge_maps(answer, _right(), _variants, Calls().watch, refuse_modules, positional)
+    yield from judge_maps(
+        answer, _right(), _variants, Calls().watch, refuse_modules, positional, _recognize
+    )
 
 
 # The warm-up: sizes and costs of one pyramid.

@@ -93,6 +93,8 @@ def judge(answer: object) -> Iterator[str]:
     expected = [[len(branch) for branch in branches] for branches in right]
     if lengths == expected and wrong == [place for place in range(len(right)) if _uneven(place)]:
         raise Wrong("fixed-factor")
+    if lengths == [[level + 1 for level in range(len(one))] for one in expected]:
+        raise Wrong("one-stage-too-many")
     if lengths != expected and all(_held(place) for place in wrong):
         raise Wrong("held-level-skipped")
     raise _first_difference(given_plans, right)

@@ -16,9 +16,10 @@ class Recipe:
     """How to build the pyramid; the defaults are right."""
 
     lateral_kernel: int = 1
-    smoothing: Literal["each", "none", "shared", "not last", "only last"] = "each"
+    smoothing: Literal["each", "none", "shared", "not last", "only first"] = "each"
     smoothing_kernel: int = 3
     padded: bool = True
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
     bias: tuple[bool, bool] = (True, True)
     norms: tuple[bool, bool] = (False, False)
     activated: tuple[bool, bool, bool] = (False, False, False)  # lateral, sum, result
@@ -54,9 +55,13 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("missing-smoothing", Recipe(smoothing="none")),
     ("shared-smoothing", Recipe(smoothing="shared")),
     ("last-level-not-smoothed", Recipe(smoothing="not last")),
+    ("only-finest-smoothed", Recipe(smoothing="only first")),
     ("smoothing-kernel", Recipe(smoothing_kernel=1)),
     ("lateral-kernel", Recipe(lateral_kernel=3)),
     ("missing-padding", Recipe(padded=False)),
+    ("pads-with-wrong-value", Recipe(padding_mode="reflect")),
+    ("pads-with-wrong-value", Recipe(padding_mode="replicate")),
+    ("pads-with-wrong-value", Recipe(padding_mode="circular")),
     *(
         ("activation-added", Recipe(activated=(a, b, c)))
         for a in (True, False) for b in (True, False) for c in (True, False) if a or b or c
@@ -100,14 +105,15 @@ class FlawedPyramid(nn.Module):
         padding = side // 2 if recipe.padded else 0
         smooths: list[nn.Module] = []
         for level in range(last + 1):
-            left_out = {"none": True, "not last": level == last, "only last": level != last}
+            left_out = {"none": True, "not last": level == last, "only first": level > 0}
             if left_out.get(recipe.smoothing, False):
                 smooths.append(nn.Identity())
             elif recipe.smoothing == "shared" and level:
                 smooths.append(smooths[0])
             else:
                 width = 2 * c if recipe.merge == "concatenate" and level != last else c
-                conv = nn.Conv2d(width, c, side, padding=padding, bias=recipe.bias[1])
+                mode, bias = recipe.padding_mode, recipe.bias[1]
+                conv = nn.Conv2d(width, c, side, 1, padding, 1, 1, bias, mode)
                 smooths.append(self._brick(1, conv))
         self.laterals = laterals if recipe.plain_lists[0] else nn.ModuleList(laterals)
         self.smooths = smooths if recipe.plain_lists[1] else nn.ModuleList(smooths)
