@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from PIL import Image
 from torch import Tensor
 
 from seglib.files import atomic_path
 from seglib.images import Picture, to_image
+from seglib.placement import place_numbers
 
 Palette = Tensor | npt.NDArray[np.uint8] | Sequence[Sequence[int]]  # (num_classes, 3), 0 … 255
 
@@ -121,8 +121,9 @@ def show_prediction(
 ) -> Figure:
     """The image, the truth if given, and the prediction, with a legend of the classes that occur.
 
-    The largest area of each class also bears its number, and borders are drawn: the figure can be
-    read without its colours. Its size is fixed: 3 inches a panel and 1.4 for the legend, by 2.6.
+    The widest area of each class also bears its number, and borders are drawn: the figure can be
+    read without its colours. Where an area has no room, a line leads from the number to it. The
+    figure's size is fixed: 3 inches a panel and 1.4 for the legend, by 2.6.
 
     Args:
         image: (3, H, W) uint8, or any picture that `seglib.images.to_image` takes.
@@ -152,10 +153,15 @@ def show_prediction(
         )
         axes.set_title(title, fontsize=9)
         found = sorted({*labels.flatten().tolist()} - {ignore_index})
-        for label in found:
-            row, column = _deepest_pixel(labels.cpu() == label)
-            text = axes.text(column, row, str(label), ha="center", va="center", fontsize=7)
-            text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+        for place in place_numbers(labels, found):
+            (row, column), (y, x) = place.pixel, place.target
+            outline: list[AbstractPathEffect] = [withStroke(linewidth=2, foreground="white")]
+            if place.pixel != place.target:
+                line = LineCollection([[(column, row), (x, y)]], colors="black", linewidths=0.6)
+                line.set_path_effects(outline)
+                axes.add_collection(line)
+            text = axes.text(column, row, str(place.label), ha="center", va="center", fontsize=7)
+            text.set_path_effects(outline)
         present.update(found)
     for axes in panels:
         axes.set_axis_off()
@@ -246,17 +252,3 @@ def _borders(labels: Tensor) -> Tensor:
     row, column = (labels[:-1] != labels[1:]).nonzero(as_tuple=True)
     level = torch.stack([column - 0.5, row + 0.5, column + 0.5, row + 0.5], dim=1)
     return torch.cat([upright, level]).reshape(-1, 2, 2)
-
-
-def _deepest_pixel(area: Tensor) -> tuple[int, int]:
-    """(row, column) of a pixel far from the area's border: shrink it while something is left."""
-    inside = area.float()[None, None]
-    while True:
-        # Beyond the picture's edge there is no area: padding by 1 lets the edge shrink too.
-        smaller = -F.max_pool2d(-F.pad(inside, (1, 1, 1, 1)), kernel_size=3, stride=1)
-        if not bool(smaller.any()):
-            break
-        inside = smaller
-    rows, columns = inside[0, 0].nonzero(as_tuple=True)
-    middle = len(rows) // 2
-    return int(rows[middle]), int(columns[middle])
