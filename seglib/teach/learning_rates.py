@@ -16,8 +16,8 @@ Kind = Literal["poly", "step", "constant"]
 CURVATURES = (1.0, 0.02)
 START = 10.0
 NOISE = 1.0
-_WIDTH, _HEIGHT, _LEFT, _TOP = 300, 150, 44, 22  # of a panel, in pixels
-_BLUE, _VERMILION = "#0072b2", "#d55e00"
+_WIDTH, _HEIGHT, _LEFT, _TOP = 330, 150, 64, 22  # of a panel, in pixels
+_BLUE, _VERMILION, _ORANGE, _GREEN = "#0072b2", "#d55e00", "#e69f00", "#009e73"
 _HIGHEST = 1e6  # a loss beyond it is drawn at this height
 _FAR = 1e100  # no walker is further away: squares stay finite
 
@@ -86,16 +86,21 @@ class RateFacts:
         return "\n".join([self.title, *(f"  {name:<36} {value}" for name, value in self._rows())])
 
     def _repr_html_(self) -> str:
-        last = len(self.rates)
-        losses = [math.log10(min(max(loss, 1e-3), _HIGHEST)) for loss in self.walk.loss]
-        high = max(1.0, math.ceil(max(losses)))
-        low = float(min(-2, math.floor(min(losses))))
-        rate = _panel("learning rate", self.rates, (0, self.lr), ("0", _short(self.lr)), _VERMILION)
-        loss = _panel(
-            "loss in the valley, logarithmic", losses, (low, high),
-            (f"10^{low:.0f}", f"10^{high:.0f}"), _BLUE,
+        last, walk = len(self.rates), self.walk
+        way, jitter, both = (
+            [math.log10(min(max(value, 1e-6), _HIGHEST)) for value in part]
+            for part in (walk.way, walk.jitter, walk.loss)
+        )
+        low, high = min(-2, math.floor(min(both))), max(1, math.ceil(max(both)))
+        rate = _panel(
+            "learning rate", (0, self.lr), ("0", _short(self.lr)), last,
+            [(self.rates, "", _VERMILION)],
         )  # fmt: skip
-        text = f"Two curves over {last} steps: the learning rate, and the loss. {self.title}."
+        loss = _panel(
+            "loss: — all  - - way  ··· jitter", (low, high), (f"{10**low:g}", f"{10**high:,}"),
+            last, [(way, "7 4", _ORANGE), (jitter, "2 3", _GREEN), (both, "", _BLUE)],
+        )  # fmt: skip
+        text = f"Over {last} steps: the learning rate, and the loss in two parts. {self.title}."
         drawing = (
             f'<svg viewBox="0 0 {2 * _WIDTH} {_HEIGHT}" role="img" aria-label="{escape(text)}" '
             f'style="width:100%;max-width:{2 * _WIDTH}px;height:auto;display:block">'
@@ -176,31 +181,39 @@ def valley(rates: Sequence[float]) -> Walk:
 
 def _panel(
     title: str,
-    values: Sequence[float],
     limits: tuple[float, float],
     names: tuple[str, str],
-    color: str,
+    steps: int,
+    curves: Sequence[tuple[Sequence[float], str, str]],
 ) -> str:
-    """One curve with its two ends of scale, as SVG; letters inherit the page's colour."""
+    """Curves (values, dashes, colour) and the ends of their scale, as SVG; letters inherit the
+    page's colour.
+    """
     low, high = limits
     right, bottom = _WIDTH - 14, _HEIGHT - 18
 
     def x(step: int) -> str:
-        return f"{_LEFT + (right - _LEFT) * step / max(1, len(values) - 1):.1f}"
+        return f"{_LEFT + (right - _LEFT) * step / max(1, steps - 1):.1f}"
 
     def y(value: float) -> str:
-        return f"{bottom - (bottom - _TOP) * (value - low) / (high - low):.1f}"
+        return f"{bottom - (bottom - _TOP) * (max(value, low) - low) / (high - low):.1f}"
 
-    points = " ".join(f"{x(step)},{y(value)}" for step, value in enumerate(values))
     letters = 'font-size="11" fill="currentColor"'
+    drawn = []
+    for values, dashes, color in curves:
+        points = " ".join(f"{x(step)},{y(value)}" for step, value in enumerate(values))
+        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+        drawn.append(
+            f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"{dashed}/>'
+        )
     return (
         f'<text x="{_LEFT}" y="13" {letters} font-weight="bold">{escape(title)}</text>'
         f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="currentColor" '
         'stroke-opacity="0.5"/>'
         f'<text x="{_LEFT - 5}" y="{_TOP + 8}" text-anchor="end" {letters}>{names[1]}</text>'
         f'<text x="{_LEFT - 5}" y="{bottom}" text-anchor="end" {letters}>{names[0]}</text>'
-        f'<text x="{right}" y="{_HEIGHT - 4}" text-anchor="end" {letters}>step {len(values)}</text>'
-        f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>'
+        f'<text x="{right}" y="{_HEIGHT - 4}" text-anchor="end" {letters}>step {steps}</text>'
+        f"{''.join(drawn)}"
     )
 
 

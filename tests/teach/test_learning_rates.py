@@ -76,8 +76,8 @@ def test_facts_show_themselves() -> None:
     facts = learning_rates("poly", 300, 0.5, 0.9, 20)
     assert "poly: power 0.9 after 20 steps of warm-up, rate 0.5, 300 steps" in repr(facts)
     html = facts._repr_html_()
-    assert 'aria-label="Two curves' in html
-    assert html.count("<polyline") == 2
+    assert 'aria-label="Over 300 steps' in html
+    assert html.count("<polyline") == 4
     assert "nan" not in html
     assert "over a million" in repr(learning_rates("constant", lr=2.2))
     assert "nan" not in learning_rates("constant", lr=2.2, steps=5000)._repr_html_()
