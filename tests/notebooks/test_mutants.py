@@ -62,7 +62,7 @@ def failing_cell(path: Path, folder: Path) -> str:
     ]
     copy = folder / "notebooks" / path.name
     copy.parent.mkdir()
-    for name in ("data", "benchmarks"):  # chapters read ../data/checkpoints, ../benchmarks/results
+    for name in ("data", "benchmarks", "tests"):  # chapters read from these folders
         (folder / name).symlink_to(ROOT / name)
     nbformat.write(notebook, copy)
     options = ["--nbval", "--nbval-current-env", "-x", "-q", "-p", "no:cacheprovider"]
