@@ -6,6 +6,7 @@ from importlib import import_module
 
 # In the order of the chapters; each is run alone by `python -m benchmarks.NAME`.
 EXPERIMENTS = (
+    "channels",
     "pyramid",
     "decoder",
     "schedules",

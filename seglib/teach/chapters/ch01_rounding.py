@@ -34,20 +34,24 @@ _PARTS = (
     (
         "rule-forgotten",
         "rule-compares-backwards",
+        "rule-compares-backwards flipped",
+        "rule-on-gains",
         "rule-on-truncated-value",
         "rule-on-truncated-value everywhere",
         "rule-on-truncated-value to nearest",
         "rule-includes-the-limit",
-        *(f"rule-at-another-limit {percent}" for percent in (50, 67, 70, 75, 80, 85, 95, 99)),
+        *(f"rule-at-another-limit {limit}" for limit in (700, 800, 950)),
     ),
     (
         "doubled-instead-of-added",
+        "rule-subtracts",
         "rule-adds-one",
         "rule-adds-eight",
         "rule-adds-min-value",
     ),
-    ("min-value-ignored",),
+    ("min-value-ignored", "min-instead-of-max"),
 )
+_LIMITS = (909, *range(500, 1000, 5))  # thousandths, other than 900
 
 
 def rounded(
@@ -64,11 +68,15 @@ def rounded(
     if "rule-on-truncated-value to nearest" in mistakes:
         value = round(value)
     result = multiple(value, divisor, mistakes)
-    if "min-value-ignored" not in mistakes:
+    if "min-instead-of-max" in mistakes:
+        result = min(least, result)
+    elif "min-value-ignored" not in mistakes:
         result = max(least, result)
     if _too_small(result, value, mistakes):
         if "doubled-instead-of-added" in mistakes:
             result *= 2
+        elif "rule-subtracts" in mistakes:
+            result -= divisor
         elif "rule-adds-one" in mistakes:
             result += 1
         elif "rule-adds-eight" in mistakes:
@@ -97,6 +105,10 @@ def _too_small(result: int, value: float, mistakes: Sequence[str]) -> bool:
         return False
     if "rule-compares-backwards" in mistakes:
         return value < 0.9 * result
+    if "rule-compares-backwards flipped" in mistakes:
+        return result > 0.9 * value
+    if "rule-on-gains" in mistakes:
+        return abs(result - value) > 0.1 * value
     if "rule-on-truncated-value" in mistakes:
         value = int(value)
     if "rule-includes-the-limit" in mistakes:
@@ -104,7 +116,7 @@ def _too_small(result: int, value: float, mistakes: Sequence[str]) -> bool:
     limit = 0.9
     for mistake in mistakes:
         if mistake.startswith("rule-at-another-limit"):
-            limit = int(mistake.split()[1]) / 100
+            limit = int(mistake.split()[1]) / 1000
     return result < limit * value
 
 
@@ -134,12 +146,15 @@ def questions() -> tuple[Question, ...]:
 def _behaviours() -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(slug, results) of every mistake, and of every two at once."""
     singles = [(mistake,) for part in _PARTS for mistake in part]
+    singles += [(f"rule-at-another-limit {limit}",) for limit in _LIMITS if limit != 900]
     pairs = [(a, b) for one, other in combinations(_PARTS, 2) for a in one for b in other]
+    right = tuple(rounded(*question) for question in questions())
     found = []
     for mistakes in (*singles, *pairs):
         results = tuple(rounded(*question, mistakes) for question in questions())
         zero = {"rule-forgotten", "min-value-ignored"} == set(mistakes)
-        found.append(("zero-channels" if zero else mistakes[0].split()[0], results))
+        if results != right:  # a limit of 0.905 shows in none of the questions
+            found.append(("zero-channels" if zero else mistakes[0].split()[0], results))
     return tuple(found)
 
 

@@ -101,6 +101,8 @@ def _width_mistake(numbers: list[list[int]], right: list[list[float]]) -> str:
                 return mistakes[0].split()[0]
     if [sorted(row) for row in numbers] == [sorted(row) for row in right]:
         return "wrong-order"
+    if any(number % 8 for row in numbers for number in row):
+        return "not-a-multiple"
     return "wrong-values"
 
 
@@ -118,6 +120,8 @@ _COUNT_MISTAKES = (
     "expansion-at-ratio-1",
     "classifier-counted",
     "settings-ignored",
+    "repeats-forgotten",
+    "multiply-adds-counted",
 )
 
 
@@ -134,10 +138,14 @@ def parameters(settings: Table, hundredths: int, mistake: str = "") -> float:
     norm = 0 if mistake == "batchnorm-forgotten" else 2  # a scale and a shift
     before: float = 32 if mistake == "stem-not-scaled" else fit(32)
     total = 0 if mistake == "stem-forgotten" else (27 + norm) * before
-    for t, c, n, _ in SETTINGS if mistake == "settings-ignored" else settings:
+    work, size = 27 * before * 112**2, 112
+    for t, c, n, s in SETTINGS if mistake == "settings-ignored" else settings:
         after = fit(c)
-        for _ in range(n):
+        for index in range(1 if mistake == "repeats-forgotten" else n):
             hidden = t * before
+            work += before * hidden * size**2 if t != 1 else 0
+            size //= s if index == 0 else 1
+            work += (9 + after) * hidden * size**2
             if t != 1 or mistake == "expansion-at-ratio-1":
                 total += (before + norm) * hidden
             total += (9 + norm) * hidden + (hidden + norm) * after
@@ -145,7 +153,7 @@ def parameters(settings: Table, hundredths: int, mistake: str = "") -> float:
     if mistake == "classifier-counted":
         last = make_divisible(1280 * max(1.0, hundredths / 100))
         total += (before + norm) * last + (last + 1) * 1000
-    return total
+    return work if mistake == "multiply-adds-counted" else total
 
 
 def widest(settings: Table, budget: int, mistake: str = "") -> int | None:
