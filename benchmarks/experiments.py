@@ -8,6 +8,7 @@ from importlib import import_module
 EXPERIMENTS = (
     "channels",
     "pyramid",
+    "context",
     "decoder",
     "schedules",
     "imbalance",

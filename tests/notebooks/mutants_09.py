@@ -1,0 +1,31 @@
+"""Mutants of chapter 09's canonical code."""
+
+MODULE = "heads/aspp.py"
+_ONE = "                ConvNormAct(in_channels, out_channels, kernel_size=1),"
+
+# (module, text that stands in it once, the same with another character)
+MUTANTS = [
+    (MODULE, "AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d(2)"),
+    (MODULE, "norm.training and x.shape[0] == 1", "norm.training and x.shape[0] == 2"),
+    (MODULE, "norm.training and x.shape[0] == 1", "norm.training and x.shape[1] == 1"),
+    (MODULE, "norm = self[2]", "norm = self[1]"),
+    (MODULE, "*x.shape[-2:])", "*x.shape[-1:])"),
+    (MODULE, "(6, 12, 18)", "(6, 12, 16)"),
+    (MODULE, "dropout: float = 0.1", "dropout: float = 0.2"),
+    (MODULE, "out_channels: int = 256", "out_channels: int = 255"),
+    (MODULE, "not 0 <= dropout < 1", "not 0 <= dropout < 2"),
+    (MODULE, _ONE, _ONE.replace("1)", "3)")),
+    (MODULE, "(len(self.convs) * out_channels", "(len(self.convs) + out_channels"),
+    (MODULE, "torch.cat(branches, dim=1)", "torch.cat(branches, dim=0)"),
+    (MODULE, "conv.groups == 1", "conv.groups == 2"),
+    (MODULE, "max(conv.kernel_size) > 1", "max(conv.kernel_size) > 0"),
+    (MODULE, "max(conv.kernel_size) > 1", "max(conv.kernel_size) > 3"),
+    ("models.py", "16: (6, 12, 18)", "16: (6, 12, 19)"),
+    ("models.py", "8: (12, 24, 36), 4", "8: (12, 24, 26), 4"),
+    ("models.py", "4: (12, 24, 36)}", "4: (12, 24, 16)}"),
+]
+
+# These compute what the original computes, so that nothing can notice them.
+EQUIVALENT = {
+    (MODULE, "conv.groups == 1", "conv.groups <= 1"): "there is no convolution with 0 groups",
+}
