@@ -5,8 +5,8 @@ a start as shortcuts, and the time that activation checkpointing takes.
 
 Trains a narrow ResNet-50 with a 1×1 classifier at output stride 32, at three seeds and equal
 length, in style pytorch, in style caffe, and with zero_init_residual. Each trained network is then
-used, as it is, at output strides 32, 16 and 8, with its dilations placed rightly and wrongly. Writes
-val mean IoU to benchmarks/results/05_residual.json. About five minutes on one core.
+used, as it is, at output strides 32, 16 and 8, with its dilations placed rightly and wrongly.
+Writes val mean IoU to benchmarks/results/05_residual.json. About five minutes on one core.
 
 Images are cropped to 97×129 pixels, one more than a multiple of 32, and logits resized with
 `align_corners`: so pixels of the map stand in the same places at every output stride.
