@@ -34,7 +34,7 @@ notebooks: $(VENV)/.test ## run every chapter anew and store its outputs
 experiments: $(VENV)/.test ## the chapters' longer experiments, to benchmarks/results
 	$(RUN) -m benchmarks.experiments
 
-checkpoint: $(VENV)/.test ## train data/checkpoints/toystreet.safetensors anew
+checkpoint: $(VENV)/.test ## train the small networks in data/checkpoints anew
 	$(RUN) -m benchmarks.checkpoint
 
 bench: $(VENV)/.bench ## speed and quality beside other libraries; CAMVID=DIR for quality

@@ -7,6 +7,7 @@ from importlib import import_module
 # In the order of the chapters; each is run alone by `python -m benchmarks.NAME`.
 EXPERIMENTS = (
     "channels",
+    "squeeze_excite",
     "pyramid",
     "context",
     "decoder",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks import squeeze_excite
 from seglib.backbones.mobilenetv3 import InvertedResidual
-from seglib.layers import SqueezeExcite, make_divisible
+from seglib.layers import HardSigmoid, HardSwish, SqueezeExcite, make_divisible
 from seglib.teach import MISTAKES, check, exercises
 from seglib.teach.chapters import ch03, ch03_block, ch03_gate
 from seglib.teach.probing import Probe, same
@@ -243,6 +244,13 @@ WRONG_GATES = {
     "nearest": ("width-rounded-wrong", (_WIDTH, "max(8, (channels // reduction + 4) // 8 * 8)")),
     "down": ("width-rounded-wrong", (_WIDTH, "max(8, channels // reduction // 8 * 8)")),
     "up": ("width-rounded-wrong", (_WIDTH, "(channels // reduction + 7) // 8 * 8")),
+    "at least 8": ("width-not-rounded", (_WIDTH, "max(8, channels // reduction)")),
+    "by 4": ("width-rounded-wrong", (_WIDTH, "make_divisible(channels / reduction, 4)")),
+    "exchanged": (
+        "functions-swapped", ("F.relu(self.down(w))", "F.hardsigmoid(self.down(w))"),
+        (_GATE, "F.relu(self.up(w))"),
+    ),
+    "squared": ("other-gate", ("return x * w", "return x * w * w")),
     "always 4": ("reduction-ignored", (_WIDTH, "make_divisible(channels / 4)")),
     "no squeezing": ("reduction-ignored", (_WIDTH, "channels")),
     "width is reduction": ("reduction-ignored", (_WIDTH, "reduction")),
@@ -401,6 +409,12 @@ WRONG_BLOCKS = {
     "width of the input": ("wrong-parameter-count",
                            ("make_divisible(channels / 4)", "make_divisible(channels / 2) + 8")),
     "floor": ("se-width-wrong", ("make_divisible(channels / 4)", "channels // 4")),
+    "of the input": (
+        "se-width-wrong", ("Weigh(hidden_channels)", "Weigh(hidden_channels, in_channels)"),
+        ("def __init__(self, channels):", "def __init__(self, channels, width):"),
+        ("make_divisible(channels / 4)", "make_divisible(width / 4)"),
+    ),
+    "shortcut always": ("shortcut-always", ("return x + y if self.skip else y", "return x + y")),
     "norms inside": ("se-batchnorm", *_POPULAR_SE),
     "norms inside, right width": ("se-batchnorm", *_POPULAR_SE[1:]),
     "no bias inside": (
@@ -476,6 +490,32 @@ def test_wrong_blocks(wrong: str) -> None:
     report = check("03.bneck", block(*changes))
     assert report.attempted
     assert [failure.name for failure in report.failures] == [slug], report
+
+
+# The experiment.
+
+
+def test_arms_differ_in_what_they_say_alone() -> None:
+    shapes = {}
+    for arm in squeeze_excite.ARMS:
+        model = squeeze_excite.rebuild(squeeze_excite.network(0), arm)
+        shapes[arm] = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        gates = [part for part in model.modules() if isinstance(part, SqueezeExcite)]
+        assert len(gates) == (0 if arm == "without SE" else 9)
+        kinds = {type(gate.gate) for gate in gates}
+        sigmoid = arm == "sigmoid for the gate"
+        assert kinds <= {nn.Sigmoid if sigmoid else HardSigmoid}
+        hard = any(isinstance(part, HardSwish) for part in model.modules())
+        assert hard == (arm != "ReLU for h-swish")
+        model.eval()(torch.zeros(1, 3, 40, 56))
+    paper = shapes["as in the paper"]
+    assert shapes["sigmoid for the gate"] == shapes["ReLU for h-swish"] == paper
+    behind = squeeze_excite.rebuild(squeeze_excite.network(0), "SE after the projection")
+    for block in behind.modules():
+        if isinstance(block, InvertedResidual) and isinstance(block.block[-1], SqueezeExcite):
+            assert block.block[-1].fc1.in_channels == block.block[-2][0].out_channels
+    with pytest.raises(ValueError, match="arm must be one of"):
+        squeeze_excite.rebuild(behind, "no such arm")
 
 
 # The lists of mistakes.

@@ -19,7 +19,9 @@ Place = Literal[
     "right", "before activation", "before depthwise", "after projection", "input", "sum",
     "always", "never",
 ]  # fmt: skip
-Shortcut = Literal["right", "none", "any stride", "any channels", "convolution", "subsampled"]
+Shortcut = Literal[
+    "right", "none", "any stride", "any channels", "always", "convolution", "subsampled"
+]
 
 ACTIVATIONS: dict[str, ch03_gate.Function] = {
     "RE": F.relu,
@@ -46,6 +48,7 @@ class Recipe:
     place: Place = "right"
     gate: ch03_gate.Recipe = _RIGHT
     inside_as_outside: bool = False
+    waist_of: Literal["hidden", "in", "out"] = "hidden"
     activations: tuple[str, str] = ("RE", "HS")  # for use_hs False and True
     activated: tuple[bool, bool, bool] = (True, True, False)
     always_expand: bool = False
@@ -104,6 +107,9 @@ def _gated() -> list[tuple[str, Recipe]]:
     found += [("se-always", Recipe(place="always")), ("se-missing", Recipe(place="never"))]
     found += [(name.split(" ")[0], Recipe(gate=gate)) for name, gate in flaws.items()]
     found.append(("se-wrong-inside", Recipe(inside_as_outside=True)))
+    floor = ch03_gate.Recipe(width="floor")
+    found += [("se-width-wrong", Recipe(waist_of="in", gate=gate)) for gate in (_RIGHT, floor)]
+    found += [("se-width-wrong", Recipe(waist_of="out", gate=gate)) for gate in (_RIGHT, floor)]
     shapes = [gate for name, gate in flaws.items() if name.startswith(("se-b", "se-width"))]
     found += [
         (slug, Recipe(place=place, gate=gate)) for place, slug in places[:1] for gate in shapes
@@ -148,6 +154,7 @@ def _built() -> list[tuple[str, Recipe]]:
         ("shortcut-with-stride", Recipe(shortcut="any stride")),
         ("shortcut-with-stride", Recipe(shortcut="subsampled")),
         ("shortcut-channel-mismatch", Recipe(shortcut="any channels")),
+        ("shortcut-always", Recipe(shortcut="always")),
         ("missing-shortcut", Recipe(shortcut="none")),
         ("dense-instead-of-depthwise", Recipe(dense=True)),
         *(("missing-batchnorm", Recipe(norms=(a, b, c))) for a, b, c in triples[1:]),
@@ -205,13 +212,16 @@ class FlawedBlock(nn.Module):
         gate = recipe.gate
         if recipe.inside_as_outside and use_hs:
             gate = ch03_gate.Recipe(inside="hswish")
-        self.gate = ch03_gate.FlawedGate(gate, channels, 4) if use else nn.Identity()
+        reference = {"hidden": channels, "in": in_channels, "out": out_channels}[recipe.waist_of]
+        reduction = 4 * channels / reference if recipe.waist_of != "hidden" else 4
+        self.gate = ch03_gate.FlawedGate(gate, channels, reduction) if use else nn.Identity()
         equal = in_channels == out_channels
         self.use_shortcut = {
             "right": stride == 1 and equal,
             "none": False,
             "any stride": equal,
             "any channels": stride == 1,
+            "always": True,
             "convolution": stride == 1,
             "subsampled": equal,
         }[recipe.shortcut]
@@ -256,7 +266,7 @@ class BlockProbe(Probe):
     @cached_property
     def shape(self) -> Fact:
         recipe, given = self.recipe, self.case.arguments
-        odd = recipe.shortcut in ("any stride", "any channels", "subsampled")
+        odd = recipe.shortcut in ("any stride", "any channels", "always", "subsampled")
         if odd or recipe.padding != "right" or recipe.strided not in ("depthwise", "first"):
             return super().shape
         rows, columns = (-(-size // int(given["stride"])) for size in self.case.shape[2:])

@@ -18,8 +18,8 @@ from seglib.teach.probing import Case, Fact, Probe
 
 Function = Callable[[Tensor], Tensor]
 Width = Literal[
-    "right", "floor", "round", "multiple below", "multiple near", "multiple above",
-    "reduction", "channels", "quarter", "sixteenth", "one layer",
+    "right", "floor", "ceil", "floor, 4", "floor, 8", "multiple below", "multiple near",
+    "multiple above", "by 4", "by 16", "reduction", "channels", "quarter", "sixteenth", "one layer",
 ]  # fmt: skip
 Squeeze = Literal["mean", "max", "sum", "columns", "rows", "batch", "channels", "none"]
 Combine = Literal["multiply", "add", "residual", "gate", "wide gate", "in place"]
@@ -58,6 +58,7 @@ GATES: dict[str, Function] = {
     "half shift": lambda x: F.relu6(x + 3) / 6 + 0.5,
     "complement": lambda x: 1 - F.hardsigmoid(x),
     "twice": lambda x: F.hardsigmoid(F.hardsigmoid(x)),
+    "squared": lambda x: F.hardsigmoid(x) ** 2,
     "sigmoid twice": lambda x: F.hardsigmoid(torch.sigmoid(x)),
 }
 _GATE_SLUGS = {
@@ -90,7 +91,11 @@ def _counted() -> list[tuple[str, Recipe]]:
     """Mistakes that change the number of parameters, alone and together."""
     widths: tuple[tuple[Width, str], ...] = (
         ("floor", "width-not-rounded"),
-        ("round", "width-not-rounded"),
+        ("ceil", "width-not-rounded"),
+        ("floor, 4", "width-not-rounded"),
+        ("floor, 8", "width-not-rounded"),
+        ("by 4", "width-rounded-wrong"),
+        ("by 16", "width-rounded-wrong"),
         ("multiple below", "width-rounded-wrong"),
         ("multiple near", "width-rounded-wrong"),
         ("multiple above", "width-rounded-wrong"),
@@ -128,6 +133,10 @@ def _valued() -> list[tuple[str, Recipe]]:
         ("added-instead-of-multiplied", Recipe(combine="add")),
         ("added-to-input", Recipe(combine="residual")),
         ("modifies-input", Recipe(combine="in place")),
+        ("functions-swapped", Recipe(inside="hsigmoid", gate="relu")),
+        ("functions-swapped", Recipe(inside="sigmoid", gate="relu")),
+        ("missing-gate", Recipe(inside="hsigmoid", gate="none")),
+        ("missing-gate", Recipe(inside="sigmoid", gate="none")),
     ]
     for inside in INSIDE:
         if inside != "relu":
@@ -156,7 +165,11 @@ def squeezed_width(channels: int, reduction: float, width: Width) -> int:
     value = {
         "right": make_divisible(wanted),
         "floor": channels // reduction,
-        "round": round(wanted),
+        "ceil": -(-wanted // 1),
+        "floor, 4": max(4, channels // reduction),
+        "floor, 8": max(8, channels // reduction),
+        "by 4": make_divisible(wanted, 4),
+        "by 16": make_divisible(wanted, 16),
         "multiple below": max(8, wanted // 8 * 8),
         "multiple near": max(8, (wanted + 4) // 8 * 8),
         "multiple above": -(-wanted // 8) * 8,
