@@ -8,6 +8,7 @@ from importlib import import_module
 EXPERIMENTS = (
     "channels",
     "squeeze_excite",
+    "residual",
     "pyramid",
     "context",
     "decoder",
