@@ -8,7 +8,8 @@ from functools import cache, partial
 from seglib.teach.answers import Calls, attempted_class, judge_values, whole_number
 from seglib.teach.chapters import ch08_plan
 from seglib.teach.chapters.ch08_variants import RECIPES, FlawedPyramid
-from seglib.teach.map_probing import NAMES, MapsCase, MapsProbe, judge_maps
+from seglib.teach.map_judging import judge_maps
+from seglib.teach.map_probing import NAMES, MapsCase, MapsProbe
 from seglib.teach.ownership import refuse_modules
 from seglib.teach.tasks import MISTAKES_OF, Exercise, Task, Wrong
 
