@@ -242,6 +242,24 @@ WRONG = {
         ("nn.ReLU(),", "nn.ReLU6(),"),
         ("nn.ReLU(inplace", "nn.ReLU6(inplace"),
     ),
+    "leaky": (
+        "other-activation",
+        ("nn.ReLU(),", "nn.LeakyReLU(),"),
+        ("nn.ReLU(inplace", "nn.LeakyReLU(inplace"),
+    ),
+    "silu": (
+        "other-activation",
+        ("nn.ReLU(),", "nn.SiLU(),"),
+        ("nn.ReLU(inplace", "nn.SiLU(inplace"),
+    ),
+    "probabilities": (
+        "softmax-at-the-end",
+        ("return self.last(joined)", "return self.last(joined).sigmoid()"),
+    ),
+    "classes": (
+        "classes-instead-of-logits",
+        ("return self.last(joined)", "return self.last(joined).argmax(1)"),
+    ),
     "the other way round": ("joined-in-other-order", ("[low, high]", "[high, low]")),
     "never": ("align-corners-ignored", ("align_corners=self.align", "align_corners=False")),
     "always": ("align-corners-ignored", ("align_corners=self.align", "align_corners=True")),

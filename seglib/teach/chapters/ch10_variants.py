@@ -27,7 +27,7 @@ class Recipe:
     activation: type[nn.Module] = nn.ReLU
     classifier_bias: bool = True
     classifier_kernel: int = 1
-    end: Literal["logits", "norm", "norm relu", "relu", "softmax", "enlarged"] = "logits"
+    end: str = "logits"  # or "norm", "norm relu", "relu", "softmax", "argmax" …, "enlarged"
     join: Literal["low first", "high first", "sum"] = "low first"
     enlarge: Literal["to low", "by 4", "none", "shrink low"] = "to low"
     mode: Literal["bilinear", "nearest", "nearest-exact", "bicubic", "area"] = "bilinear"
@@ -81,9 +81,14 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("classifier-followed", Recipe(end="norm relu", classifier_bias=False)),
     ("classifier-followed", Recipe(end="norm", classifier_bias=False)),
     ("classifier-followed", Recipe(end="relu")),
-    ("softmax-at-the-end", Recipe(end="softmax")),
+    *(("softmax-at-the-end", Recipe(end=end)) for end in ("softmax", "log_softmax", "sigmoid")),
+    ("classes-instead-of-logits", Recipe(end="argmax")),
     *(("missing-activation", Recipe(active=flags)) for flags in _PARTS),
     ("relu6-instead-of-relu", Recipe(activation=nn.ReLU6)),
+    *(
+        ("other-activation", Recipe(activation=other))
+        for other in (nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.ELU)
+    ),
     ("joined-in-other-order", Recipe(join="high first")),
     ("align-corners-ignored", Recipe(align="never")),
     ("align-corners-ignored", Recipe(align="always")),
@@ -196,8 +201,12 @@ class FlawedDecoder(nn.Module):
         else:
             x = torch.cat([low_level, high][:: 1 if recipe.join == "low first" else -1], dim=1)
         logits: Tensor = self.classifier(x)
-        if recipe.end == "softmax":
-            logits = logits.softmax(dim=1)
+        if "softmax" in recipe.end:
+            logits = logits.softmax(dim=1) if recipe.end == "softmax" else logits.log_softmax(1)
+        if recipe.end == "sigmoid":
+            logits = logits.sigmoid()
+        if recipe.end == "argmax":
+            logits = logits.argmax(dim=1)
         if recipe.end == "enlarged":
             logits = self._resize(logits, (4 * logits.shape[2], 4 * logits.shape[3]))
         return logits
