@@ -125,6 +125,20 @@ def real_number(value: object) -> float:
     return number
 
 
+def shape_or_number(key: str, value: object) -> object:
+    """For `judge_values`: "shape" as a tuple of four whole numbers, all others as one."""
+    if key != "shape":
+        return whole_number(value)
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise Wrong("wrong-type", "shape: a tuple of four whole numbers is asked for.")
+    numbers = tuple(whole_number(item) for item in value)
+    if len(numbers) != 4:
+        raise Wrong(
+            "wrong-shape", "shape: (images, channels, height, width) is asked for, four numbers."
+        )
+    return numbers
+
+
 def judge_values(
     answer: object,
     right: Mapping[Key, object],

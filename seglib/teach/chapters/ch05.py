@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, partial
 
 import torch
 
-from seglib.teach.answers import Calls, attempted_class, judge_values, whole_number
+from seglib.teach.answers import Calls, attempted_class, judge_values, shape_or_number
 from seglib.teach.chapters import ch05_dense, ch05_plan
 from seglib.teach.chapters.ch05_variants import RECIPES, Recipe, RecipeBlock
 from seglib.teach.ownership import refuse_modules
@@ -87,20 +87,7 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
 
 
 def _judge_prediction(answer: object) -> Iterator[str]:
-    yield from judge_values(answer, *_prediction(), convert=_shape_or_number)
-
-
-def _shape_or_number(key: str, value: object) -> object:
-    if key != "shape":
-        return whole_number(value)
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise Wrong("wrong-type", "shape: a tuple of four whole numbers is asked for.")
-    numbers = tuple(whole_number(item) for item in value)
-    if len(numbers) != 4:
-        raise Wrong(
-            "wrong-shape", "shape: (images, channels, height, width) is asked for, four numbers."
-        )
-    return numbers
+    yield from judge_values(answer, *_prediction(), convert=shape_or_number)
 
 
 # Implement: the block in both styles.

@@ -9,6 +9,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglib.teach.flawed_norm import OneModeNorm
+
 Four = tuple[bool, bool, bool, bool]  # of the three convolutions and the projection
 
 
@@ -117,19 +119,6 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
 )
 
 
-class _Norm(nn.BatchNorm2d):
-    """BatchNorm that takes its statistics always from the batch, or never."""
-
-    def __init__(self, channels: int, batch: bool) -> None:
-        super().__init__(channels)
-        self.batch = batch
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.batch
-        )
-
-
 class _ZeroChannels(nn.Module):
     """Skips pixels, and adds channels of zeros or drops some: the paper's option A."""
 
@@ -201,7 +190,7 @@ class RecipeBlock(nn.Module):
     def _after(self, index: int, channels: int) -> Iterator[nn.Module]:
         recipe = self.recipe
         if recipe.norms[index] and recipe.statistics != "right":
-            yield _Norm(channels, recipe.statistics == "batch")
+            yield OneModeNorm(channels, recipe.statistics == "batch")
         elif recipe.norms[index]:
             yield nn.BatchNorm2d(channels, recipe.eps, recipe.momentum)
         if recipe.activated[index]:

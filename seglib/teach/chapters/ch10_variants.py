@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglib.teach.flawed_norm import OneModeNorm
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -107,19 +109,6 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
 )  # fmt: skip
 
 
-class _Norm(nn.BatchNorm2d):
-    """BatchNorm that takes its statistics always from the batch, or never."""
-
-    def __init__(self, channels: int, batch: bool) -> None:
-        super().__init__(channels)
-        self.batch = batch
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.batch
-        )
-
-
 class FlawedDecoder(nn.Module):
     """A decoder built by a recipe."""
 
@@ -170,7 +159,7 @@ class FlawedDecoder(nn.Module):
     def _after(self, place: int, channels: int) -> Iterator[nn.Module]:
         recipe = self.recipe
         if recipe.norms[place] and recipe.statistics != "right":
-            yield _Norm(channels, recipe.statistics == "batch")
+            yield OneModeNorm(channels, recipe.statistics == "batch")
         elif recipe.norms[place]:
             yield nn.BatchNorm2d(channels, recipe.eps, recipe.momentum)
         if recipe.active[place]:
