@@ -1,0 +1,1 @@
+"""Assignments: release, collect, grade in a sandbox, report. Needs the extra `classroom`."""
