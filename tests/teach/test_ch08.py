@@ -360,7 +360,58 @@ WRONG = {
     "one tensor": ("wrong-type", ("return results", "return results[0]")),
     "a dict": ("wrong-type", ("return results", "return OrderedDict(enumerate(results))")),
     "one argument": ("wrong-signature", ("in_channels_list, out_channels):", "in_channels_list):")),
-    "5×5": ("wrong-parameter-count", ("3, padding=1", "5, padding=2")),
+    "5×5": ("smoothing-kernel", ("3, padding=1", "5, padding=2")),
+    "smoothing with holes": ("smoothing-kernel", ("3, padding=1", "3, padding=2, dilation=2")),
+    "depthwise smoothing": (
+        "wrong-parameter-count",
+        ("3, padding=1", "3, padding=1, groups=out_channels"),
+    ),
+    "the finest gets nothing": (
+        "level-left-out",
+        ("total = side + above", "total = side + above if level else side"),
+    ),
+    "the coarsest gives nothing": (
+        "level-left-out",
+        ("total = side + above", "total = side + above if level < len(features) - 2 else side"),
+    ),
+    "area": ("other-nearest", ('"nearest"', '"area"')),
+    "coarsest not smoothed, with a spare": (
+        "last-level-not-smoothed",
+        ("[self.smooth[-1](total)]", "[total]"),
+    ),
+    "one smoothing for all, with spares": (
+        "shared-smoothing",
+        ("[self.smooth[-1](total)]", "[self.smooth[0](total)]"),
+        ("self.smooth[level](total)", "self.smooth[0](total)"),
+    ),
+    "not smoothed, with spares": (
+        "missing-smoothing",
+        ("[self.smooth[-1](total)]", "[total]"),
+        ("self.smooth[level](total)", "total"),
+    ),
+    "remembers sizes": (
+        "size-remembered",
+        (
+            "        total = self.lat",
+            "        self.sizes = getattr(self, 'sizes', None) or [x.shape[2:] for x in features]\n"
+            "        total = self.lat",
+        ),
+        ("size=side.shape[-2:]", "size=self.sizes[level]"),
+    ),
+    "relu on the maps": (
+        "modifies-input",
+        ("self.lateral[-1](features[-1])", "self.lateral[-1](features[-1].relu_())"),
+    ),
+    "batches mixed": (
+        "wrong-values",
+        ("self.smooth[level](total))", "self.smooth[level](total.mean(0, True).expand_as(total)))"),
+    ),
+    "relu in train mode": (
+        "wrong-train-eval",
+        ("side + above", "F.relu(side + above) if self.training else side + above"),
+    ),
+    "half precision out": ("wrong-dtype", ("return results", "return [r.half() for r in results]")),
+    "a generator": ("wrong-type", ("return results", "return (result for result in results)")),
     "twice the sum": ("wrong-values", ("side + above", "side + 2 * above")),
     "dropout": (
         "wrong-train-eval",
@@ -527,6 +578,12 @@ def test_prediction() -> None:
         ({"finest": (1, 64, 100, 65)}, "image-size-kept"),
         ({"finest": (1, 64, 17, 25)}, "size-order"),
         ({"finest": (64, 25, 17)}, "wrong-shape"),
+        ({"finest": (1, 25, 17, 64)}, "size-order"),
+        ({"coarsest": (1, 2, 2, 64)}, "size-order"),
+        ({"coarsest": (1, 64, 2, 1)}, "floor-instead-of-ceil"),
+        ({"maps": True}, "wrong-dtype"),
+        ({"parameters": LATERAL + 4 * SMOOTH + 4 * 64}, "bias-forgotten"),
+        ({"multiply_adds": (LATERAL + 4 * SMOOTH) * 6500}, "macs-at-finest-resolution"),
         ({"finest": 25}, "wrong-type"),
         ({"coarsest": (1, 64, 4, 3)}, "top-block-forgotten"),
         ({"coarsest": (1, 64, 1, 1)}, "floor-instead-of-ceil"),
@@ -690,6 +747,13 @@ _FRESH = "        goals = [tuple([*goal]) for goal in goals]"
             "stops-one-level-short",
             [("sizes[:level][::-1] if level > 0", "sizes[1:level][::-1] if level > 0")],
         ),
+        (
+            "held-level-skipped",
+            [("    branches = []", "    sizes, branches = list(dict.fromkeys(sizes)), []")],
+        ),
+        ("wrong-values", [(_STAGE, "(channels, head_channels, size, sizes[0])")]),
+        ("wrong-values", [(_STAGE, "(channels, head_channels, size[::-1], goal[::-1])")]),
+        ("wrong-values", [("fpn_channels\n        goals", "256\n        goals")]),
         ("reversed-list", [("    return branches", "    return branches[::-1]")]),
         ("wrong-order", [(_STAGE, "(head_channels, channels, goal, size)")]),
         ("wrong-order", [(_STAGE, "(size, goal, channels, head_channels)")]),

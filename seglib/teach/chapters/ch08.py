@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
+from torch import Tensor, nn
+
 from seglib.teach.answers import Calls, attempted_class, judge_values, whole_number
 from seglib.teach.chapters import ch08_plan
 from seglib.teach.chapters.ch08_variants import RECIPES, FlawedPyramid
 from seglib.teach.map_judging import judge_maps
 from seglib.teach.map_probing import NAMES, MapsCase, MapsProbe
 from seglib.teach.ownership import refuse_modules
+from seglib.teach.remembering import remembers
 from seglib.teach.tasks import MISTAKES_OF, Exercise, Task, Wrong
 
 # Implement and debug: the pyramid.
@@ -61,6 +64,16 @@ def _judge_fpn(answer: object) -> Iterator[str]:
     yield from judge_maps(
         answer, _right(), _variants, Calls().watch, refuse_modules, positional, _recognize
     )
+    small, large = CASES[2], MapsCase((5, 3, 6), 2, ((20, 11), (10, 6), (5, 3)))
+    names = dict(zip(NAMES, (list(small.in_channels), small.out_channels), strict=True))
+    module = answer(*names.values()) if positional else answer(**names)
+    if remembers(module, partial(_maps, small), partial(_maps, large), Calls().watch):
+        raise Wrong("size-remembered", f"First {small.describe()}; then {large.describe()}.")
+
+
+def _maps(case: MapsCase) -> list[Tensor]:
+    """New maps of a case."""
+    return [x.clone() for x in MapsProbe(nn.Identity, case).maps]
 
 
 # The warm-up: sizes and costs of one pyramid.
@@ -99,17 +112,20 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
             (1, 24, 25, 17): "input-channels-kept",
             (1, _OUT, *_IMAGE): "image-size-kept",
             (1, _OUT, 17, 25): "size-order",
+            (1, 25, 17, _OUT): "size-order",
         },
         "coarsest": {
             shapes[3]: "top-block-forgotten",
             (1, _OUT, 1, 1): "floor-instead-of-ceil",
             (1, _OUT, 2, 1): "floor-instead-of-ceil",
             (1, _OUT, 3, 2): "top-block-forgotten",
+            (1, 2, 2, _OUT): "size-order",
             (1, 320, 2, 2): "input-channels-kept",
             (1, 320, 4, 3): "top-block-forgotten",
         },
         "parameters": {
             weights: "bias-forgotten",
+            weights + biases // 2: "bias-forgotten",
             weights + biases + smooth + _OUT: "top-block-counted",
             weights + smooth: "top-block-counted",
             lateral + smooth + 5 * _OUT: "smoothing-counted-once",
@@ -132,6 +148,7 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
             2 * work: "counted-twice",
             work + 2 * _OUT * sum(pixels): "bias-counted-as-work",
             weights * pixels[0]: "macs-at-finest-resolution",
+            weights * _IMAGE[0] * _IMAGE[1]: "macs-at-finest-resolution",
             weights: "pixels-forgotten",
             weights + biases: "pixels-forgotten",
             total(each, floor): "floor-instead-of-ceil",

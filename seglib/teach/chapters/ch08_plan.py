@@ -73,7 +73,7 @@ def judge(answer: object) -> Iterator[str]:
         branches = calls(function, given, fpn_channels, head_channels)
         if given != list(sizes):
             raise Wrong("changes-sizes")
-        found.append(_lists(branches, len(sizes)))
+        found.append(_lists(branches, len(sizes), len(set(sizes))))
     yield "dtype"
     given_plans = [
         [[_stage(stage) for stage in branch] for branch in branches] for branches in found
@@ -111,9 +111,11 @@ def _held(place: int) -> bool:
     return any(a == b for a, b in pairwise(QUESTIONS[place][0]))
 
 
-def _lists(branches: object, count: int) -> list[list[Sequence[object]]]:
+def _lists(branches: object, count: int, distinct: int) -> list[list[Sequence[object]]]:
     if not isinstance(branches, (list, tuple)):
         raise Wrong("wrong-type", f"A list of lists is asked for, got {type(branches).__name__}.")
+    if len(branches) != count and len(branches) == distinct:
+        raise Wrong("held-level-skipped")
     if len(branches) != count:
         raise Wrong("wrong-shape", f"With {count} levels: {count} branches, got {len(branches)}.")
     for branch in branches:

@@ -10,31 +10,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Smoothing = Literal["each", "none", "shared", "not last", "only first"]
+
 
 @dataclass(frozen=True)
 class Recipe:
     """How to build the pyramid; the defaults are right."""
 
     lateral_kernel: int = 1
-    smoothing: Literal["each", "none", "shared", "not last", "only first"] = "each"
+    smoothing: Smoothing = "each"
     smoothing_kernel: int = 3
+    smoothing_dilation: int = 1
+    spare: bool = False  # a smoothing that is not used is there all the same
     padded: bool = True
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
     bias: tuple[bool, bool] = (True, True)
     norms: tuple[bool, bool] = (False, False)
     activated: tuple[bool, bool, bool] = (False, False, False)  # lateral, sum, result
     enlarge: Literal[
-        "nearest", "exact", "bilinear", "corners", "bicubic", "factor", "cropped", "bilinear factor"
-    ] = "nearest"
+        "nearest", "exact", "area", "bilinear", "corners", "bicubic",
+        "factor", "cropped", "bilinear factor",
+    ] = "nearest"  # fmt: skip
     merge: Literal["add", "mean", "product", "maximum", "concatenate", "subtract"] = "add"
     carry: Literal["sum", "smoothed", "after smoothing", "lateral", "coarsest"] = "sum"
     direction: Literal["down", "up", "none"] = "down"
+    left_out: Literal["none", "finest", "coarsest"] = "none"  # gets, or gives, nothing
     lateral_added: bool = True
     coarse_first: bool = False
     all_fine: bool = False
     extra_level: bool = False
     plain_lists: tuple[bool, bool] = (False, False)
 
+
+_SMOOTHINGS: tuple[tuple[str, Smoothing], ...] = (
+    ("missing-smoothing", "none"),
+    ("shared-smoothing", "shared"),
+    ("last-level-not-smoothed", "not last"),
+    ("only-finest-smoothed", "only first"),
+)
 
 # Which recipes stand for a mistake; where several recipes do, any of them.
 RECIPES: tuple[tuple[str, Recipe], ...] = (
@@ -46,17 +59,22 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("bilinear-instead-of-nearest", Recipe(enlarge="corners")),
     ("bilinear-instead-of-nearest", Recipe(enlarge="bicubic")),
     ("other-nearest", Recipe(enlarge="exact")),
+    ("other-nearest", Recipe(enlarge="area")),
     ("fixed-factor", Recipe(enlarge="factor")),
     ("fixed-factor", Recipe(enlarge="cropped")),
     ("fixed-factor", Recipe(enlarge="bilinear factor")),
     ("missing-top-down", Recipe(direction="none")),
+    ("level-left-out", Recipe(left_out="finest")),
+    ("level-left-out", Recipe(left_out="coarsest")),
     ("wrong-direction", Recipe(direction="up")),
     ("missing-lateral", Recipe(lateral_added=False)),
-    ("missing-smoothing", Recipe(smoothing="none")),
-    ("shared-smoothing", Recipe(smoothing="shared")),
-    ("last-level-not-smoothed", Recipe(smoothing="not last")),
-    ("only-finest-smoothed", Recipe(smoothing="only first")),
+    *(
+        (slug, Recipe(smoothing=which, spare=spare))
+        for slug, which in _SMOOTHINGS for spare in (False, True)
+    ),
     ("smoothing-kernel", Recipe(smoothing_kernel=1)),
+    ("smoothing-kernel", Recipe(smoothing_kernel=5)),
+    ("smoothing-kernel", Recipe(smoothing_dilation=2)),
     ("lateral-kernel", Recipe(lateral_kernel=3)),
     ("missing-padding", Recipe(padded=False)),
     ("pads-with-wrong-value", Recipe(padding_mode="reflect")),
@@ -102,19 +120,25 @@ class FlawedPyramid(nn.Module):
             self._brick(0, nn.Conv2d(width, c, kernel, padding=kernel // 2, bias=recipe.bias[0]))
             for width in in_channels_list
         ]
-        padding = side // 2 if recipe.padded else 0
+        rate = recipe.smoothing_dilation
+        padding = rate * (side // 2) if recipe.padded else 0
         smooths: list[nn.Module] = []
+        spares = nn.ModuleList()
         for level in range(last + 1):
             left_out = {"none": True, "not last": level == last, "only first": level > 0}
+            width = 2 * c if recipe.merge == "concatenate" and level != last else c
+            mode, bias = recipe.padding_mode, recipe.bias[1]
+            conv = nn.Conv2d(width, c, side, 1, padding, rate, 1, bias, mode)
             if left_out.get(recipe.smoothing, False):
                 smooths.append(nn.Identity())
             elif recipe.smoothing == "shared" and level:
                 smooths.append(smooths[0])
             else:
-                width = 2 * c if recipe.merge == "concatenate" and level != last else c
-                mode, bias = recipe.padding_mode, recipe.bias[1]
-                conv = nn.Conv2d(width, c, side, 1, padding, 1, 1, bias, mode)
                 smooths.append(self._brick(1, conv))
+                continue
+            if recipe.spare:
+                spares.append(conv)
+        self.spares = spares
         self.laterals = laterals if recipe.plain_lists[0] else nn.ModuleList(laterals)
         self.smooths = smooths if recipe.plain_lists[1] else nn.ModuleList(smooths)
 
@@ -135,7 +159,8 @@ class FlawedPyramid(nn.Module):
         carried = laterals[order[0]]
         for level in order:
             lateral = laterals[level]
-            if level == order[0] or recipe.direction == "none":
+            alone = {"finest": [0], "coarsest": order[1:2]}.get(recipe.left_out, [])
+            if level == order[0] or level in alone or recipe.direction == "none":
                 merged = lateral
             else:
                 merged = self._merge(lateral, self._enlarge(carried, lateral))
@@ -187,6 +212,8 @@ class FlawedPyramid(nn.Module):
                 return F.interpolate(x, size=(height, width), mode="bicubic")
             case "exact":
                 return F.interpolate(x, size=(height, width), mode="nearest-exact")
+            case "area":
+                return F.interpolate(x, size=(height, width), mode="area")
             case "factor":
                 return F.interpolate(x, scale_factor=2)
             case "cropped":
