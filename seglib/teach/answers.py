@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+import numpy as np
 from torch import Tensor, nn
 
 from seglib.teach.ownership import is_stub, is_stub_class, own_work, refuse_library
@@ -125,10 +126,16 @@ def real_number(value: object) -> float:
     return number
 
 
+def plain(value: object) -> object:
+    """`value`; as lists, if it is an array or a tensor with dimensions."""
+    return value.tolist() if isinstance(value, (np.ndarray, Tensor)) and value.ndim else value
+
+
 def shape_or_number(key: str, value: object) -> object:
     """For `judge_values`: "shape" as a tuple of four whole numbers, all others as one."""
     if key != "shape":
         return whole_number(value)
+    value = plain(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise Wrong("wrong-type", "shape: a tuple of four whole numbers is asked for.")
     numbers = tuple(whole_number(item) for item in value)

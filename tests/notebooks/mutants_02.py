@@ -1,6 +1,7 @@
 """Mutants of chapter 02's canonical code."""
 
 MODULE = "backbones/mobilenetv2.py"
+LAYERS = "layers.py"
 
 # (module, text that stands in it once, the same with another character)
 MUTANTS = [
@@ -23,6 +24,15 @@ MUTANTS = [
     (MODULE, "stem_padding = 0 if", "stem_padding = 1 if"),
     (MODULE, "stem_channels, stride=2,", "stem_channels, stride=1,"),
     (MODULE, "mul, initial=2)", "mul, initial=1)"),
+    (MODULE, "(1, 16, 1, 1),", "(2, 16, 1, 1),"),
+    (MODULE, "current_stride *= stride", "current_stride += stride"),
+    (MODULE, "if stride not in (1, 2):", "if stride not in (1, 3):"),
+    (MODULE, "if not expand_ratio > 0:", "if not expand_ratio > 1:"),
+    (MODULE, "expand_ratio: float = 6", "expand_ratio: float = 5"),
+    (MODULE, "1280 * max(1.0, width_mult)", "1280 * max(0.0, width_mult)"),
+    (MODULE, "nn.Dropout(0.2)", "nn.Dropout(0.3)"),
+    (LAYERS, "total = dilation * (kernel_size", "total = dilation + (kernel_size"),
+    (LAYERS, "begin = total // 2", "begin = total // 3"),
 ]
 
 # These compute what the original computes, so that nothing can notice them.
@@ -33,6 +43,11 @@ EQUIVALENT = {
         "else padding[0]",
         "else padding[1]",
     ): "left and right padding of a 3×3 kernel are the same",
+    (
+        LAYERS,
+        "fixed_padding(kernel_size, dilation)[0]",
+        "fixed_padding(kernel_size, dilation)[1]",
+    ): "the same: ConvNormAct takes odd kernels only",
     (MODULE, "if current_stride * s >", "if current_stride + s >"): (
         "the sum decides otherwise only at s = 1, where dropping the stride changes nothing"
     ),

@@ -1,5 +1,8 @@
 """Chapter 02's exercises: right answers in several hands, wrong ones with the fitting slug."""
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -246,6 +249,54 @@ WRONG = {
         ("hidden, 3, stride, dilation,", "hidden, 5, stride, 2 * dilation,"),
     ),
     "scaled": ("wrong-values", ("return x + y if", "return x + 2 * y if")),
+    "shortcut to fewer channels": (
+        "shortcut-channel-mismatch",
+        ("in_channels == out_channels", "in_channels >= out_channels"),
+    ),
+    "shortcut to more channels": (
+        "shortcut-channel-mismatch",
+        ("in_channels == out_channels", "in_channels <= out_channels"),
+    ),
+    "no shortcut at ratio 1": (
+        "missing-shortcut",
+        ("self.skip = ", "self.skip = self.expand and "),
+    ),
+    "relu after the expansion": ("relu-instead-of-relu6", ("nn.ReLU6()", "nn.ReLU()")),
+    "relu in the middle": ("relu-instead-of-relu6", ("F.relu6", "F.relu")),
+    "no dilation at stride 2": (
+        "dilation-ignored",
+        ("hidden = in_ch", "dilation = dilation if stride == 1 else 1; hidden = in_ch"),
+    ),
+    "groups of the input": (
+        "dense-instead-of-depthwise",
+        ("dilation, dilation, hidden, bias", "dilation, dilation, in_channels, bias"),
+    ),
+    "pads twice as much": ("padded-twice", ("3, stride, dilation,", "3, stride, 2 * dilation,")),
+    "halved sum": ("wrong-values", ("return x + y if", "return (x + y) / 2 if")),
+    "leaky": ("wrong-values", ("F.relu6", "F.leaky_relu")),
+    "activation before the norm": (
+        "wrong-values",
+        ("F.relu6(self.norm(self.filter(y)))", "self.norm(F.relu6(self.filter(y)))"),
+    ),
+    "stride behind the norm": (
+        "stride-on-wrong-conv",
+        ("3, stride, dilation,", "3, 1, dilation,"),
+        ("y = self.project(y)", "y = self.project(y[:, :, ::self.stride, ::self.stride])"),
+    ),
+    "zeros on one side": (
+        "wrong-values",
+        _NO_PADDING,
+        ("self.filter(y)", "self.filter(F.pad(y, [0, 2 * self.dilation] * 2))"),
+    ),
+    "first image only": (
+        "wrong-values",
+        ("y = self.project(y)", "y = self.project(y)[:1].expand(len(x), -1, -1, -1)"),
+    ),
+    "a tuple": ("wrong-type", ("return x + y if self.skip else y", "return (y,)")),
+    "drops at random": (
+        "wrong-train-eval",
+        ("y = self.project(y)", "y = F.dropout(self.project(y), 0.1, self.training)"),
+    ),
 }
 
 
@@ -307,6 +358,8 @@ def test_prediction() -> None:
         "parameters": torch.tensor(10000),
     }
     assert check("02.predict", as_torch).passed
+    as_numpy = {name: np.array(value) for name, value in RIGHT_NUMBERS.items()}
+    assert check("02.predict", as_numpy).passed
 
 
 @pytest.mark.parametrize(
@@ -328,6 +381,21 @@ def test_prediction() -> None:
         ({"multiply_adds": (3456 + 1296 + 4608) * 65 * 97}, "macs-at-input-resolution"),
         ({"multiply_adds": (3456 + 1296 + 4608) * 33 * 49}, "macs-at-output-resolution"),
         ({"multiply_adds": 9360}, "pixels-forgotten"),
+        ({"parameters": 9360 + 2 * 144}, "forgot-batchnorm"),
+        ({"parameters": 9360 + 2 * 2 * 144}, "forgot-batchnorm"),
+        ({"parameters": 9360 + 2 * 32}, "forgot-batchnorm"),
+        ({"multiply_adds": (1296 + 4608) * 33 * 49}, "expansion-forgotten"),
+        (
+            {"multiply_adds": (3456 + 1296) * 65 * 97 + 4608 * 33 * 49},
+            "macs-at-input-resolution",
+        ),
+        (
+            {"multiply_adds": (3456 + 4608) * 65 * 97 + 1296 * 33 * 49},
+            "macs-at-input-resolution",
+        ),
+        ({"multiply_adds": 10000 * 33 * 49}, "wrong-values"),
+        ({"shape": (1, 33, 49, 32)}, "wrong-values"),
+        ({"hidden_channels": 6}, "wrong-values"),
         ({"multiply_adds": None}, "missing-value"),
         (
             {
@@ -389,7 +457,18 @@ def test_plan_is_the_librarys() -> None:
         ]
 
 
-@pytest.mark.parametrize("answer", [plan(), other_plan])
+def as_array(table, goal):  # type: ignore
+    return np.array(other_plan(table, goal))
+
+
+class Planner:
+    def __call__(self, table, goal):  # type: ignore
+        return tuple(list(row) for row in other_plan(table, goal))
+
+
+@pytest.mark.parametrize(
+    "answer", [plan(), other_plan, as_array, Planner(), partial(other_plan)], ids=range(5)
+)
 def test_right_plans(answer: object) -> None:
     report = check("02.dilated_stage", answer)
     assert report.passed, report
@@ -424,6 +503,17 @@ def test_right_plans(answer: object) -> None:
         ("wrong-shape", [(", first if i == 0 else rate, t)", ", t)")]),
         ("wrong-dtype", [("rate = rate * s", "rate = rate * s / 3")]),
         ("wrong-values", [("[], 32, 2, 1", "[], 16, 2, 1")]),
+        ("wrong-values", [("in settings:", "in settings:\n        output_stride = 8")]),
+        (
+            "wrong-values",
+            [("in settings:", "in settings:\n        output_stride = max(output_stride, 8)")],
+        ),
+        ("wrong-values", [("rate = rate * s", "rate = rate + 1")]),
+        ("wrong-values", [("if i == 0 else rate, t)", "if i == 0 else rate, t * channels)")]),
+        ("wrong-order", [("    return rows", "    return rows[::-1]")]),
+        ("wrong-shape", [("    return rows", "    return [rows]")]),
+        ("wrong-dtype", [("if i == 0 else rate, t)", "if i == 0 else str(rate), t)")]),
+        ("raised-exception", [("    return rows", "    return rows[99]")]),
         ("wrong-type", [("    return rows", "    rows")]),
         ("changes-settings", [("    return rows", "    settings.pop(); return rows")]),
     ],

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
 from seglib.backbones.mobilenetv2 import SETTINGS
-from seglib.teach.answers import Calls, attempted_class, judge_values, shape_or_number, whole_number
+from seglib.teach.answers import (
+    Calls,
+    attempted_class,
+    judge_values,
+    plain,
+    shape_or_number,
+    whole_number,
+)
 from seglib.teach.chapters import ch02_variants
 from seglib.teach.ownership import is_stub, refuse_library, refuse_modules
 from seglib.teach.probing import Case, Probe, judge_module
@@ -36,6 +43,7 @@ CASES = (
     _case(4, 4, 2, 1, 1),
     _case(4, 6, 1, 4, 3),
     _case(4, 6, 2, 2, 3),
+    _case(6, 4, 1, 1, 3),
 )
 
 
@@ -96,6 +104,7 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
     wide_weights, wide_norms, wide_work = _costs(192, size)
     floor_work = _costs(hidden, (32, 48))[2]
     no_expansion = 24 * 9 + 24 * 32
+    late = 65 * 97 - size[0] * size[1]  # pixels that the stride leaves out
     wrong: dict[str, dict[object, str]] = {
         "shape": {
             (1, 32, 32, 48): "floor-instead-of-ceil",
@@ -114,6 +123,10 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
         },
         "parameters": {
             weights: "forgot-batchnorm",
+            weights + 2 * hidden: "forgot-batchnorm",
+            weights + 2 * 2 * hidden: "forgot-batchnorm",
+            weights + 2 * 32: "forgot-batchnorm",
+            weights + 2 * (hidden + 32): "forgot-batchnorm",
             dense_weights: "depthwise-counted-dense",
             dense_weights + norms: "depthwise-counted-dense",
             wide_weights + wide_norms: "expansion-on-output",
@@ -126,7 +139,10 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
         },
         "multiply_adds": {
             _costs(hidden, (65, 97))[2]: "macs-at-input-resolution",
+            facts.multiply_adds + 9 * hidden * late: "macs-at-input-resolution",
+            facts.multiply_adds + 32 * hidden * late: "macs-at-input-resolution",
             _costs(hidden, size, mid=(33, 49))[2]: "macs-at-output-resolution",
+            facts.multiply_adds - 24 * hidden * 65 * 97: "expansion-forgotten",
             2 * facts.multiply_adds: "counted-twice",
             dense_work: "depthwise-counted-dense",
             wide_work: "expansion-on-output",
@@ -181,6 +197,13 @@ _PLAN_MISTAKES = tuple(MISTAKES_OF["02.dilated_stage"])
 _SHORT = ((1, 8, 2, 1), (4, 16, 2, 2), (3, 24, 2, 2), (2, 40, 1, 2), (5, 48, 2, 1))
 
 
+def _five(row: object) -> tuple[object, ...]:
+    row = plain(row)
+    if not isinstance(row, Sequence) or len(row) != 5:
+        raise Wrong("wrong-shape", "Each row is a tuple of five numbers.")
+    return tuple(row)
+
+
 def _judge_plan(answer: object) -> Iterator[str]:
     yield "shape"
     calls = Calls()
@@ -193,14 +216,12 @@ def _judge_plan(answer: object) -> Iterator[str]:
     found: list[tuple[tuple[object, ...], ...]] = []
     for settings, output_stride in questions:
         given = [tuple(row) for row in settings]
-        rows = calls(answer, given, output_stride)
+        rows = plain(calls(answer, given, output_stride))
         if given != list(settings):
             raise Wrong("changes-settings")
         if isinstance(rows, (str, bytes)) or not isinstance(rows, Sequence):
             raise Wrong("wrong-type", f"A list of tuples is asked for, got {type(rows).__name__}.")
-        if not all(isinstance(row, Sequence) and len(row) == 5 for row in rows):
-            raise Wrong("wrong-shape", "Each row is a tuple of five numbers.")
-        found.append(tuple(tuple(row) for row in rows))
+        found.append(tuple(map(_five, rows)))
         blocks = sum(row[2] for row in settings)
         if len(rows) != blocks:
             raise Wrong("wrong-shape", f"Expected {blocks} rows, the sum of n; got {len(rows)}.")
@@ -213,7 +234,7 @@ def _judge_plan(answer: object) -> Iterator[str]:
     for slug in _PLAN_MISTAKES:
         if numbers == [plan(*question, mistake=slug) for question in questions] != right:
             raise Wrong(slug)
-    if sorted(map(str, map(sorted, numbers[0]))) == sorted(map(str, map(sorted, right[0]))):
+    if all(map(_reordered, numbers, right)):
         raise Wrong("wrong-order")
     place = next(place for place, rows in enumerate(right) if numbers[place] != rows)
     index = next(index for index, row in enumerate(right[place]) if numbers[place][index] != row)
@@ -222,6 +243,11 @@ def _judge_plan(answer: object) -> Iterator[str]:
         f"At output_stride {questions[place][1]}, row {index}: "
         f"expected {right[place][index]}, got {numbers[place][index]}.",
     )
+
+
+def _reordered(rows: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> bool:
+    """Whether the rows, or the numbers in each, are the right ones in another order."""
+    return rows != right and sorted(map(sorted, rows)) == sorted(map(sorted, right))
 
 
 def _prepare() -> object:

@@ -19,6 +19,7 @@ class Recipe:
     hidden: Literal["input", "output"] = "input"
     always_expand: bool = False
     dense: bool = False
+    grouped: Literal["hidden", "input"] = "hidden"
     bias: tuple[bool, bool, bool] = (False, False, False)
     norms: tuple[bool, bool, bool] = (True, True, True)
     eps: float = 1e-5
@@ -26,8 +27,10 @@ class Recipe:
     statistics: Literal["right", "batch", "running"] = "right"
     activation: type[nn.Module] = nn.ReLU6
     activated: tuple[bool, bool, bool] = (True, True, False)
+    capped: tuple[bool, bool] = (True, True)
     strided: Literal["first", "expansion", "depthwise", "projection", "all", "none"] = "depthwise"
     dilated: bool = True
+    dilated_with_stride: bool = True
     padding: Literal["right", "one", "none"] = "right"
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
     pads_input: bool = False
@@ -37,10 +40,13 @@ class Recipe:
         "none",
         "any stride",
         "any channels",
+        "fewer channels",
+        "more channels",
         "always",
         "convolution",
         "subsampled",
         "undilated",
+        "expanded",
         "cropped",
     ] = "right"
     after_sum: Literal["nothing", "activation", "always activation"] = "nothing"
@@ -60,6 +66,8 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("missing-activation", Recipe(activated=(True, False, False))),
     ("missing-activation", Recipe(activated=(False, False, False))),
     ("relu-instead-of-relu6", Recipe(activation=nn.ReLU)),
+    ("relu-instead-of-relu6", Recipe(capped=(False, True))),
+    ("relu-instead-of-relu6", Recipe(capped=(True, False))),
     ("pad-before-expansion", Recipe(pads_input=True, padding="none")),
     ("pads-with-wrong-value", Recipe(padding_mode="replicate")),
     ("pads-with-wrong-value", Recipe(padding_mode="reflect")),
@@ -72,6 +80,7 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("padding-ignores-dilation", Recipe(padding="one")),
     ("dilation-ignored", Recipe(dilated=False, padding="one")),
     ("dilation-ignored", Recipe(dilated=False)),
+    ("dilation-ignored", Recipe(dilated_with_stride=False)),
     ("stride-ignored", Recipe(strided="none")),
     ("stride-on-wrong-conv", Recipe(strided="first")),
     ("stride-on-wrong-conv", Recipe(strided="expansion")),
@@ -80,11 +89,15 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("shortcut-with-stride", Recipe(shortcut="any stride")),
     ("shortcut-with-stride", Recipe(shortcut="subsampled")),
     ("shortcut-channel-mismatch", Recipe(shortcut="any channels")),
+    ("shortcut-channel-mismatch", Recipe(shortcut="fewer channels")),
+    ("shortcut-channel-mismatch", Recipe(shortcut="more channels")),
     ("shortcut-always", Recipe(shortcut="always")),
     ("missing-shortcut", Recipe(shortcut="none")),
+    ("missing-shortcut", Recipe(shortcut="expanded")),
     ("shortcut-lost-by-dilation", Recipe(shortcut="undilated")),
     ("projection-shortcut", Recipe(shortcut="convolution")),
     ("dense-instead-of-depthwise", Recipe(dense=True)),
+    ("dense-instead-of-depthwise", Recipe(grouped="input")),
     ("expansion-when-ratio-1", Recipe(always_expand=True)),
     ("expansion-on-output", Recipe(hidden="output")),
     *(
@@ -129,6 +142,8 @@ class FlawedBlock(nn.Module):
         self.recipe, self.stride, self.dilation = recipe, stride, dilation
         hidden = round((in_channels if recipe.hidden == "input" else out_channels) * expand_ratio)
         expands = recipe.always_expand or expand_ratio != 1
+        if not recipe.dilated_with_stride and stride != 1:
+            dilation = 1
         width = {"right": dilation, "one": 1, "none": 0}[recipe.padding]
         self.margin = dilation if recipe.pads_input else 0
         strides = {
@@ -143,7 +158,7 @@ class FlawedBlock(nn.Module):
             layers += [conv, *self._after(0, hidden)]
         if recipe.padding == "none" and recipe.pad_value:
             layers.append(_PadValue(dilation, recipe.pad_value))
-        groups = 1 if recipe.dense else hidden
+        groups = 1 if recipe.dense else in_channels if recipe.grouped == "input" else hidden
         layers.append(
             nn.Conv2d(
                 hidden, hidden, 3, strides["depthwise"], width, dilation if recipe.dilated else 1,
@@ -163,10 +178,13 @@ class FlawedBlock(nn.Module):
             "none": False,
             "any stride": in_channels == out_channels,
             "any channels": stride == 1,
+            "fewer channels": stride == 1 and in_channels >= out_channels,
+            "more channels": stride == 1 and in_channels <= out_channels,
             "always": True,
             "convolution": stride == 1,
             "subsampled": in_channels == out_channels,
             "undilated": fits and dilation == 1,
+            "expanded": fits and expand_ratio != 1,
             "cropped": fits,
         }[recipe.shortcut]
         if recipe.shortcut == "convolution" and in_channels != out_channels:
@@ -181,7 +199,8 @@ class FlawedBlock(nn.Module):
         elif recipe.norms[place]:
             yield nn.BatchNorm2d(channels, recipe.eps, recipe.momentum)
         if recipe.activated[place]:
-            yield recipe.activation()
+            capped = place == 2 or recipe.capped[place]
+            yield recipe.activation() if capped else nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(F.pad(x, (self.margin,) * 4) if self.margin else x)
