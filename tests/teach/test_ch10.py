@@ -2,8 +2,10 @@
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -145,6 +147,16 @@ WRONG = {
     ),
     "twice": ("sizes-differ", (RESIZE, RESIZE.replace("size", "scale_factor=2"))),
     "forgotten": ("not-enlarged", (RESIZE, "high")),
+    "by a ratio": (
+        "sizes-differ",
+        (RESIZE, RESIZE.replace("size", "scale_factor=(size[0] / high.shape[2], size[1] / 3)")),
+    ),
+    "by the ratio of the rows": (
+        "sizes-differ",
+        (RESIZE, RESIZE.replace("size", "scale_factor=size[0] / high.shape[2]")),
+    ),
+    "square": ("sizes-differ", (RESIZE, RESIZE.replace("size", "size[0]"))),
+    "rows and columns swapped": ("sizes-differ", (RESIZE, RESIZE.replace("size", "size[::-1]"))),
     "shrinks": (
         "low-level-shrunk",
         ("size = low.shape", "size = high.shape"),
@@ -170,6 +182,15 @@ WRONG = {
         ("nn.BatchNorm2d(aspp_channels)", "nn.BatchNorm2d(256)"),
         ("channels = aspp_channels\n", "channels = 256\n"),
     ),
+    "reads 256": (
+        "widths-hard-coded",
+        ("low_level_channels + aspp_channels", "low_level_channels + 256"),
+    ),
+    "reads 24": ("widths-hard-coded", ("nn.Conv2d(in_channels,", "nn.Conv2d(24,")),
+    "norms of 256": (
+        "widths-hard-coded",
+        ("nn.BatchNorm2d(aspp_channels)", "nn.BatchNorm2d(256)"),
+    ),
     "wide": (
         "channels-not-narrowed",
         ("channels, aspp_channels, 3,", "channels, channels, 3,"),
@@ -186,6 +207,10 @@ WRONG = {
     "two": ("number-of-convs", ("range(decoder_convs)", "range(2)")),
     "one more": ("number-of-convs", ("range(decoder_convs)", "range(decoder_convs + 1)")),
     "one fewer": ("number-of-convs", ("range(decoder_convs)", "range(1, decoder_convs)")),
+    "never fewer than one": (
+        "number-of-convs",
+        ("range(decoder_convs)", "range(max(1, decoder_convs - 1))"),
+    ),
     "1×1": ("kernel-1-instead-of-3", ("aspp_channels, 3, padding=1,", "aspp_channels, 1,")),
     "wide projection": (
         "wide-projection",
@@ -287,6 +312,28 @@ WRONG = {
         "wrong-signature",
         (" decoder_convs,\n        align_corners,", ""),
         ("bool(align_corners)", "False"),
+    ),
+    "reflects": (
+        "wrong-values",
+        ("3, padding=1, bias", "3, padding=1, padding_mode='reflect', bias"),
+    ),
+    "antialias": ("wrong-values", (RESIZE, RESIZE.replace("mode", "antialias=True, mode"))),
+    "corners at some sizes": ("wrong-values", ("=self.align", "=self.align and size[0] % 4 == 1")),
+    "by 4, then to the size": (
+        "wrong-values",
+        (RESIZE, RESIZE.replace("(high", "(F.interpolate(high, scale_factor=4, mode='bilinear')")),
+    ),
+    "relu on ASPP's map": ("wrong-values", ("[low, high]", "[low, high.relu()]")),
+    "one image": ("wrong-shape", ("return self.last(joined)", "return self.last(joined)[:1]")),
+    "in a list": ("wrong-type", ("return self.last(joined)", "return [self.last(joined)]")),
+    "shared": (
+        "wrong-parameter-count",
+        (LAST, f"*layers[3:6] * (decoder_convs - 2), {LAST}"),
+        ("range(decoder_convs)", "range(min(2, decoder_convs))"),
+    ),
+    "one map without gradient": (
+        "wrong-gradients",
+        ("self.reduce(low_level)", "self.reduce(low_level.detach())"),
     ),
     "scaled": ("wrong-values", ("[low, high]", "[low, 2 * high]")),
 }
@@ -392,6 +439,19 @@ def test_prediction() -> None:
         ({"joined_channels": 304}, "default-48-channels"),
         ({"joined_channels": 280}, "projection-forgotten"),
         ({"joined_channels": 352}, "aspp-forgotten"),
+        ({"joined_channels": 32}, "aspp-forgotten"),
+        ({"joined_channels": True}, "wrong-dtype"),
+        ({"shape": (1, 65, 97, 19)}, "wrong-values"),
+        ({"shape": (1, 19, 97, 65)}, "wrong-values"),
+        ({"shape": 1}, "wrong-type"),
+        ({"parameters": 1260115 - 32 - 512}, "forgot-batchnorm"),
+        ({"parameters": 1260116}, "wrong-values"),
+        ({"parameters": 1260115.5}, "wrong-dtype"),
+        ({"multiply_adds": (WEIGHTS + 32 + 512) * PIXELS}, "norms-counted"),
+        ({"multiply_adds": (WEIGHTS + 32 + 512 + 19) * PIXELS}, "bias-counted"),
+        ({"multiply_adds": WEIGHTS * PIXELS * 16}, "enlarged-to-image"),
+        ({"multiply_adds": 7.94}, "wrong-dtype"),
+        ({"multiply_adds": float("nan")}, "wrong-dtype"),
         ({"parameters": WEIGHTS}, "forgot-batchnorm"),
         ({"parameters": WEIGHTS + 19}, "forgot-batchnorm"),
         ({"parameters": WEIGHTS + 2 * (32 + 512)}, "classifier-bias-forgotten"),
@@ -491,7 +551,22 @@ def by_hooks_in_place(model, x):  # type: ignore
     return counts
 
 
-@pytest.mark.parametrize("answer", [counting(), by_torch, by_hooks_in_place])
+def on_meta(model, x):  # type: ignore
+    """Another hand: one image without numbers; numpy's numbers."""
+    shadow = copy.deepcopy(model).eval().to("meta")
+    counts: Counter[str] = Counter()
+    for name, layer in shadow.named_modules():
+        if hasattr(layer, "weight") and layer.weight.ndim != 1:
+            layer.register_forward_hook(
+                lambda layer, _, out, name=name: counts.update(
+                    {name: np.int64(out[0].numel() * layer.weight[0].numel())}
+                )
+            )
+    shadow(x[:1].to("meta"))
+    return counts
+
+
+@pytest.mark.parametrize("answer", [counting(), by_torch, by_hooks_in_place, on_meta])
 def test_right_counts(answer: object) -> None:
     report = check("10.multiply_adds", answer)
     assert report.passed, report
@@ -531,6 +606,34 @@ KINDS = "(nn.Conv2d, nn.Linear)"
         ("linear-places-forgotten", [("output[0].numel() // layer.out_features", "1")]),
         ("pixels-of-the-input", [(PIXELS_OUT, PIXELS_OUT.replace("output", "inputs[0]"))]),
         ("pixels-forgotten", [(TIMES, "numel()")]),
+        (
+            "bias-counted",
+            [
+                (
+                    NUMEL,
+                    "sum(p.numel() for p in (*layer.parameters(),)[: layer.weight.ndim // 2])",
+                )
+            ],
+        ),
+        ("pixels-forgotten", [(PIXELS_OUT, "1")]),
+        (
+            "frozen-forgotten",
+            [(NUMEL, "sum(p.numel() for p in [layer.weight] if p.requires_grad)")],
+        ),
+        ("wrong-values", [(PIXELS_OUT, "output.shape[2] ** 2")]),
+        ("wrong-values", [("return counts", "return {**counts, 'total': sum(counts.values())}")]),
+        ("leaves-attributes", [(COPY, f"model.counts = 0; {COPY}")]),
+        (
+            "leaves-attributes",
+            [(COPY, f"model.register_buffer('work', torch.zeros(())); {COPY}")],
+        ),
+        ("changes-weights", [(COPY, f"model.requires_grad_(False); {COPY}")]),
+        ("changes-weights", [(COPY, f"model.double(); x = x.double(); {COPY}")]),
+        (
+            "changes-weights",
+            [(COPY, f"[p.data.zero_() for p in model.parameters()]; {COPY}")],
+        ),
+        ("modifies-input", [(COPY, f"{COPY}; x.zero_()")]),
         ("leaves-hooks", [(COPY, "pass")]),
         ("changes-mode", [(COPY, "model = copy.deepcopy(model.eval())")]),
         (

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from seglib.teach.answers import Calls, function_answer, whole_number
+from seglib.teach.probing import same
 from seglib.teach.tasks import MISTAKES_OF, Wrong
 
 Call = tuple[str, nn.Module, tuple[int, ...], tuple[int, ...]]  # name, layer, shapes in and out
+BOTH = (nn.Conv2d, nn.Linear)
 
 # How a count goes wrong, most particular first.
 MISTAKES = tuple(
@@ -40,19 +42,20 @@ def questions() -> tuple[tuple[nn.Module, Tensor], ...]:
     )  # fmt: skip
     network.train()
     frozen.eval()
+    network.get_submodule("backbone.0").requires_grad_(False)
     return (
-        (network, torch.zeros(2, 3, 9, 13)),
-        (nn.Sequential(shared, nn.MaxPool2d(2), shared), torch.zeros(3, 4, 10, 12)),
+        (network, torch.ones(2, 3, 9, 13)),
+        (nn.Sequential(shared, nn.MaxPool2d(2), shared), torch.ones(3, 4, 10, 12)),
         (
             nn.Sequential(nn.Conv2d(4, 6, (1, 5), stride=(2, 1), groups=2), nn.ReLU()).eval(),
-            torch.zeros(1, 4, 7, 9),
+            torch.ones(1, 4, 7, 9),
         ),
         (
             nn.Sequential(
                 nn.Linear(11, 5), nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
                 nn.Linear(2, 7),
             ),
-            torch.zeros(2, 3, 8, 11),
+            torch.ones(2, 3, 8, 11),
         ),
     )  # fmt: skip
 
@@ -77,6 +80,8 @@ def calls(model: nn.Module, x: Tensor) -> list[Call]:
 def _one(layer: nn.Module, before: tuple[int, ...], after: tuple[int, ...], mistake: str) -> int:
     """Multiply-adds of one call."""
     images = after[0] if mistake == "batch-counted" else 1
+    if mistake == "frozen-forgotten" and not next(layer.parameters()).requires_grad:
+        return 0
     if isinstance(layer, nn.BatchNorm2d):
         pixels = after[2] * after[3]
         return after[1] * pixels * images if mistake == "norms-counted" else 0
@@ -101,11 +106,14 @@ def _one(layer: nn.Module, before: tuple[int, ...], after: tuple[int, ...], mist
     return weights * pixels * images
 
 
-def count(model: nn.Module, x: Tensor, mistake: str = "") -> dict[str, int]:
-    """Multiply-adds for one image, by the name of the layer; with `mistake`, as it gives them."""
+def count(
+    model: nn.Module, x: Tensor, mistake: str = "", kinds: tuple[type[nn.Module], ...] = BOTH
+) -> dict[str, int]:
+    """Multiply-adds for one image, by the layer's name; with `mistake` at the layers of `kinds`."""
     result: dict[str, int] = {}
     for name, layer, before, after in calls(model, x):
-        work = _one(layer, before, after, mistake) * (2 if mistake == "counted-twice" else 1)
+        own = mistake if isinstance(layer, kinds) or not isinstance(layer, BOTH) else ""
+        work = _one(layer, before, after, own) * (2 if own == "counted-twice" else 1)
         if mistake == "nested-layers-missing" and "." in name:
             continue
         if name in result and mistake == "reuse-forgotten":
@@ -115,16 +123,23 @@ def count(model: nn.Module, x: Tensor, mistake: str = "") -> dict[str, int]:
     return {name: work for name, work in result.items() if work}
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def _hooks(model: nn.Module) -> int:
-    return sum(
-        len(hooks)
-        for part in model.modules()
-        for hooks in (part._forward_hooks, part._forward_pre_hooks)
-    )
+def _traces(model: nn.Module) -> dict[str, tuple[object, ...]]:
+    """What a count must not change, by the slug that says so."""
+    parts = list(model.modules())
+    return {
+        "leaves-hooks": tuple(
+            len(hooks) for one in parts for hooks in (one._forward_hooks, one._forward_pre_hooks)
+        ),
+        "leaves-attributes": tuple(
+            name for one in parts for names in (vars(one), one._buffers) for name in names
+        ),
+        "changes-mode": tuple(one.training for one in parts),
+        "changes-weights": tuple(
+            (name, one.requires_grad, one.grad is None, one.detach().clone())
+            for name, one in model.named_parameters()
+        ),
+        "changes-statistics": tuple(one.clone() for one in model.buffers()),
+    }
 
 
 def judge(answer: object) -> Iterator[str]:
@@ -134,18 +149,15 @@ def judge(answer: object) -> Iterator[str]:
     side_effects: list[str] = []
     for model, x in questions():
         given, image = copy.deepcopy(model), x.clone()
-        modes, before = [part.training for part in given.modules()], _state(given)
+        before = _traces(given)
         counts = run(function, given, image)
         if not isinstance(counts, Mapping):
             raise Wrong("wrong-type", f"A dict is asked for, got {type(counts).__name__}.")
         found.append(dict(counts))
-        if _hooks(given):
-            side_effects.append("leaves-hooks")
-        if [part.training for part in given.modules()] != modes:
-            side_effects.append("changes-mode")
-        after = given.state_dict()
-        if any(not torch.equal(tensor, after[name]) for name, tensor in before.items()):
-            side_effects.append("changes-statistics")
+        after = _traces(given)
+        side_effects += [slug for slug in before if not same(before[slug], after[slug])]
+        if not torch.equal(image, x):
+            side_effects.append("modifies-input")
     right = [count(*question) for question in questions()]
     for counts, expected in zip(found, right, strict=True):
         if not all(isinstance(name, str) for name in counts):
@@ -159,12 +171,13 @@ def judge(answer: object) -> Iterator[str]:
     ]
     yield "values"
     if numbers != right:
-        for slug in MISTAKES:
-            if numbers == [count(*question, mistake=slug) for question in questions()]:
-                raise Wrong(slug)
+        for kinds in (BOTH, BOTH[:1], BOTH[1:]):
+            for slug in MISTAKES:
+                if numbers == [count(*question, slug, kinds) for question in questions()]:
+                    raise Wrong(slug)
         raise Wrong("wrong-values", _difference(numbers, right))
     yield "train/eval"
-    for slug in ("leaves-hooks", "changes-mode", "changes-statistics"):
+    for slug in (*before, "modifies-input"):
         if slug in side_effects:
             raise Wrong(slug)
 

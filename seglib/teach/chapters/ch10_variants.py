@@ -22,7 +22,7 @@ class Recipe:
     project_kernel: int = 1
     kernel: int = 3
     padded: bool = True
-    convs: Literal["right", "one", "two", "more", "fewer"] = "right"
+    convs: Literal["right", "one", "two", "more", "fewer", "one or fewer"] = "right"
     norms: tuple[bool, bool, bool] = (True, True, True)  # projection, earlier 3×3, last 3×3
     active: tuple[bool, bool, bool] = (True, True, True)
     bias: tuple[bool, bool] = (False, False)  # projection, 3×3
@@ -60,6 +60,7 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("number-of-convs", Recipe(convs="two")),
     ("number-of-convs", Recipe(convs="more")),
     ("number-of-convs", Recipe(convs="fewer")),
+    ("number-of-convs", Recipe(convs="one or fewer")),
     ("kernel-1-instead-of-3", Recipe(kernel=1)),
     ("wide-projection", Recipe(project_kernel=3)),
     ("wide-classifier", Recipe(classifier_kernel=3)),
@@ -136,7 +137,9 @@ class FlawedDecoder(nn.Module):
         joined = aspp_channels if recipe.join == "sum" else reduced + aspp_channels
         widths = {"aspp": aspp_channels, "256": 256, "joined": joined, "low": reduced}
         width = widths[recipe.width]
-        counts = {"one": 1, "two": 2, "more": decoder_convs + 1, "fewer": decoder_convs - 1}
+        fewer = decoder_convs - 1
+        counts = {"one": 1, "two": 2, "more": decoder_convs + 1, "fewer": fewer}
+        counts["one or fewer"] = max(1, fewer)
         count = counts.get(recipe.convs, decoder_convs)
         self.classifier = nn.Sequential()
         channels, padding = joined, recipe.kernel // 2 if recipe.padded else 0
