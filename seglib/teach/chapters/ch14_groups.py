@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seglib.teach.answers import Calls, function_answer
+from seglib.teach.probing import same
 from seglib.teach.tasks import Wrong
 
 
@@ -56,12 +57,15 @@ def judge(answer: object) -> Iterator[str]:
     models = [_Toy(*setting) for setting in settings]
     found = []
     for model in models:
+        before = _state(model)
         try:
             groups = calls(function, model)
         except Wrong as wrong:
             if any(words in wrong.detail for words in _COMPARED):
                 raise Wrong("compared-by-value") from None
             raise
+        if not same(before, _state(model)):
+            raise Wrong("changes-model")
         if not isinstance(groups, (list, tuple)) or len(groups) != 2:
             raise Wrong(
                 "wrong-shape", "Two lists are asked for: the backbone's parameters, and the rest."
@@ -89,6 +93,14 @@ def judge(answer: object) -> Iterator[str]:
     yield "values"
     for model, groups in zip(models, found, strict=True):
         _places(model, groups)
+
+
+def _state(model: _Toy) -> tuple[object, ...]:
+    """What may not change: names, values, and what is trained."""
+    return tuple(
+        (name, id(one), one.requires_grad, one.detach().clone())
+        for name, one in model.named_parameters()
+    )
 
 
 def _count(model: _Toy, given: list[Tensor]) -> None:

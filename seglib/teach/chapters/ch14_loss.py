@@ -26,7 +26,7 @@ def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: s
     if mistake in ("ignored-as-first-class", "ignored-as-last-class"):
         label_of_ignored = 0 if mistake == "ignored-as-first-class" else logits.shape[1] - 1
         valid, mask = torch.ones_like(valid), torch.where(valid, mask, label_of_ignored)
-    label = torch.where(valid & (mask < logits.shape[1]), mask, 0).unsqueeze(1)
+    label = torch.where(valid & (mask >= 0) & (mask < logits.shape[1]), mask, 0).unsqueeze(1)
     score = _log_probability(logits, mistake)
     if mistake.startswith("reshape"):
         chosen = score.reshape(-1, logits.shape[1]).gather(1, label.reshape(-1, 1))
@@ -40,6 +40,7 @@ def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: s
     if mistake in _BASES:
         pixel = pixel / math.log(_BASES[mistake])
     count = valid.sum()
+    number = _number_in(mistake)
     if mistake == "averaged-per-class" and int(count):
         seen = [pixel[valid & (mask == one)] for one in mask[valid].unique()]
         return torch.stack([of_class.mean() for of_class in seen]).mean()
@@ -59,15 +60,21 @@ def pixel_loss(logits: Tensor, mask: Tensor, ignore_index: int = 255, mistake: s
         return total.mean() / logits.shape[1]
     if mistake == "divided-by-images":
         return total.sum() / len(logits)
-    if mistake == "count-plus-one":
-        return total.sum() / (count + 1)
+    if mistake == "divided-by-images-again":
+        return total.sum() / count.clamp(min=1) / len(logits)
+    if mistake.startswith("count-plus"):
+        return total.sum() / (count + (number if " " in mistake else 1))
     if mistake == "sum-instead-of-mean":
         return total.sum()
     return total.sum() / count.clamp(min=1)
 
 
+def _number_in(mistake: str) -> float:
+    return float(mistake.rpartition(" ")[2] if " " in mistake else "1e-8")
+
+
 def _log_probability(logits: Tensor, mistake: str) -> Tensor:
-    number = float(mistake.rpartition(" ")[2] if " " in mistake else "1e-8")
+    number = _number_in(mistake)
     if mistake == "no-log-sum-exp":
         return logits.softmax(1).log()
     if mistake == "plain-exponential":
@@ -107,6 +114,7 @@ _OTHER_FORMS = {
     "divided-by-images": "sum-instead-of-mean",
     "logarithm-to-base-10": "other-logarithm",
     "reshape-after-softmax": "reshape-mixes-pixels",
+    **{f"count-plus 1e-{digits}": "count-plus-one" for digits in range(1, 9)},
     **{f"softmax over {dim}": "softmax-over-wrong-dimension" for dim in (0, 2, 3)},
     **{f"clamp-in-log 1e-{digits}": "epsilon-in-log" for digits in range(5, 17)},
     **{f"epsilon-in-log 1e-{digits}": "epsilon-in-log" for digits in range(5, 17)},
@@ -150,7 +158,7 @@ def _facts(
         loss.backward()
     gradient = "none" if leaf.grad is None else leaf.grad
     kept = torch.equal(before, given.detach()) and torch.equal(mask, labels)
-    if not loss.requires_grad:  # a fresh zero for want of labels: of whatever dtype
+    if leaf.grad is None:  # a fresh zero for want of labels: of whatever dtype
         loss = loss.to(logits.dtype)
     return loss.detach(), gradient, kept
 
@@ -187,6 +195,19 @@ def judge(answer: object) -> Iterator[str]:
             raise Wrong(_name(found, questions, part), f"It shows with {questions[wrong[0]][0]}.")
         if stage == "values" and not all(kept for _, _, kept in found):
             raise Wrong("modifies-input")
+        if stage == "values":
+            _judge_negative_index(lambda *args: calls(function, *args), questions[1])
+
+
+def _judge_negative_index(
+    call: Callable[..., object], question: tuple[str, Tensor, Tensor, int]
+) -> None:
+    """Labels below 0 are ignored, too: torch's own ignore_index is -100."""
+    _, logits, mask, ignore_index = question
+    mask = torch.where(mask == ignore_index, -100, mask)
+    below = ("ignore_index=-100", logits, mask, -100)
+    if not same(_facts(call, below)[0], _facts(pixel_loss, below)[0]):
+        raise Wrong("wrong-values", f"It shows with {below[0]}.")
 
 
 def _name(

@@ -24,6 +24,7 @@ def _prediction() -> tuple[dict[int, object], dict[int, dict[object, str]]]:
         1.0: "factor-instead-of-rate",
         _RATE * _POWER: "power-as-factor",
         _RATE**_POWER: "power-on-the-rate",
+        _RATE * (1 - 1 / _TOTAL) ** _POWER: "one-step-off",
     }
     wrong[half] = {
         _RATE * 0.5: "linear-decay",
@@ -35,7 +36,10 @@ def _prediction() -> tuple[dict[int, object], dict[int, dict[object, str]]]:
         _RATE * _POWER * 0.5: "power-as-factor",
         (_RATE * 0.5) ** _POWER: "power-on-the-rate",
         _RATE * 0.1: "other-schedule",
+        _RATE * (1 - half / (_TOTAL - 1)) ** _POWER: "one-step-off",
+        _RATE * (1 - half / (_TOTAL + 1)) ** _POWER: "one-step-off",
         0.0054: "rounded-too-far",
+        0.00535: "rounded-too-far",
         0.0053: "rounded-too-far",
     }
     wrong[1000] = {
@@ -49,6 +53,8 @@ def _prediction() -> tuple[dict[int, object], dict[int, dict[object, str]]]:
         _RATE * -(0.2**_POWER): "negative-past-the-end",
         _RATE * 0.2**_POWER: "rises-past-the-end",
         _RATE * 0.2: "rises-past-the-end",
+        _RATE * 0.8**_POWER: "rises-past-the-end",
+        _RATE * (1 / 1000) ** _POWER: "never-reaches-zero",
         _RATE: "constant-rate",
     }
     return right, wrong
@@ -68,7 +74,7 @@ def judge_prediction(answer: object) -> Iterator[str]:
     def equal(value: object, known: object) -> bool:
         assert isinstance(value, float)
         assert isinstance(known, float)
-        return abs(value - known) <= 0.005 * abs(known) + 1e-12
+        return abs(value - known) <= 0.0004 * abs(known) + 1e-12  # 0.00536 is 0.0002 off
 
     yield from judge_values(answer, *_prediction(), convert=convert, equal=equal)
 
@@ -141,6 +147,18 @@ def judge_factor(answer: object) -> Iterator[str]:
         except Exception as error:
             raise Wrong("wrong-exception", explain(error)) from None
         raise Wrong("accepts-no-steps")
+    for step in (0, 1):
+        try:
+            with calls.watch():
+                shortest = function(step, 1, 0.9)
+        except ValueError as error:
+            raise Wrong("refuses-one-step", explain(error)) from None
+        except (Wrong, NotAttempted):
+            raise
+        except Exception as error:
+            raise Wrong("raised-exception", f"At step {step} of 1: {explain(error)}") from None
+        if not _equal(_number(shortest, False), 1.0 - step):
+            raise Wrong("wrong-values", f"Look at step {step} of 1 with power 0.9.")
 
 
 def _ask(
@@ -159,7 +177,7 @@ def _ask(
         where = f"At step {step} of {total}: {text}"
         if step > total and ("complex" in text or "math domain" in text or "nonnegative" in text):
             raise Wrong("complex-past-the-end", where) from None
-        if step > total:
+        if step >= total:
             raise Wrong("refuses-past-the-end", where) from None
         if step == 0 and isinstance(error, ZeroDivisionError):
             raise Wrong("step-and-total-swapped", where) from None
