@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -251,6 +252,31 @@ WRONG = {
     "no return": ("wrong-type", ("return self.project", "self.project")),
     "other arguments": ("wrong-signature", ("in_channels, rates, out_channels):",
                                             "in_channels, out_channels, *, dilations):")),
+    "one rate less": ("rates-changed", ("3, rate) for", "3, max(1, rate - 1)) for")),
+    "one rate for all": ("rates-changed", ("3, rate) for", "3, rates[0]) for")),
+    "no duplicates": ("wrong-parameter-count",
+                      ("for rate in rates]", "for rate in rates[:3]]"),
+                      ("(len(rates) + 2)", "(min(3, len(rates)) + 2)")),
+    "holes in one direction": ("wrong-values", ("dilation=rate", "dilation=(rate, 1)"),
+                               ("padding=pad", "padding=(pad, kernel // 2)")),
+    "3×3 behind the pooling": ("3x3-instead-of-1x1",
+                               ("self.pool = brick(in_channels, out_channels)",
+                                "self.pool = brick(in_channels, out_channels, 3)")),
+    "instance norm": ("other-norm", ("nn.BatchNorm2d(c2)", "nn.InstanceNorm2d(c2, affine=True)")),
+    "dropout in eval mode": ("has-dropout", (
+        "return self.project(torch.cat(parts, dim=1))",
+        "return F.dropout(self.project(torch.cat(parts, dim=1)), 0.1)")),
+    "relu before the norm": ("wrong-values", (_BRICK,
+                             "nn.Sequential(conv, nn.ReLU(), nn.BatchNorm2d(c2))")),
+    "pools the result": ("wrong-values",
+                         (_POOL, "vector = F.adaptive_avg_pool2d(self.pool(x), 1)")),
+    "mean of the branches": ("sum-instead-of-concatenation", (_TWO, "out_channels"),
+                             ("torch.cat(parts, dim=1)", "sum(parts) / len(parts)")),
+    "remembers the size": ("size-remembered", (
+        _ENLARGE, "        self.size = getattr(self, 'size', x.shape[2:])\n"
+        + _ENLARGE.replace("x.shape[2:]", "self.size"))),
+    "one image, no pooling": ("one-image-differs",
+                              (_ENLARGE, _ENLARGE + "        vector = vector * (len(x) > 1)\n")),
     "in place": ("modifies-input", ("        vector = self.pool(",
                                     "        y = x.mul_(1.0).clone()\n        x += 1; x -= 1\n"
                                     "        x.clamp_(min=-1e9).add_(1e-3).sub_(0)\n"
@@ -371,6 +397,29 @@ WRONG_POOLINGS = {
     "grid": ("pools-to-a-grid", ("AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d(33)")),
     "columns": ("averages-one-axis", ("self.pool(x)", "x.mean(dim=2, keepdim=True)")),
     "rows": ("averages-one-axis", ("self.pool(x)", "x.mean(dim=-1, keepdim=True)")),
+    "window or less": ("window-hard-coded",
+                       ("self.pool(x)", "F.avg_pool2d(x, [min(33, n) for n in x.shape[2:]])")),
+    "cut to the window": ("window-hard-coded",
+                          ("self.pool(x)", "x[..., :33, :33].mean((2, 3), keepdim=True)")),
+    "window of the shorter side": ("assumes-a-square",
+                                   ("self.pool(x)", "F.avg_pool2d(x, min(x.shape[2:]))")),
+    "four cells": ("pools-to-a-grid", ("AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d(2)")),
+    "norm not called": ("norm-removed", ("self.norm(self.conv(y))", "self.conv(y)")),
+    "no single image": ("refuses-one-image", (
+        "        y = self.pool", "        if len(x) == 1:\n            raise ValueError('one')\n"
+        "        y = self.pool")),
+    "remembers the size": ("size-remembered", (
+        "        y = self.pool", "        self.size = getattr(self, 'size', x.shape[2:])\n"
+        "        y = self.pool"), ("size=x.shape[2:]", "size=self.size")),
+    "runtime error": ("other-exception-at-batch-1", (
+        "        y = self.pool", "        if len(x) == 1 and self.training:\n"
+        "            raise RuntimeError('one')\n        y = self.pool")),
+    "eval mode at batch 1": ("guesses-at-batch-1", (
+        "        y = self.pool", "        self.norm.train(self.training and len(x) > 1)\n"
+        "        y = self.pool")),
+    "median": ("wrong-values", ("self.pool(x)", "x.flatten(2).median(2)[0][..., None, None]")),
+    "sum over the old size": ("wrong-values",
+                              ("self.pool(x)", "x.sum((2, 3), keepdim=True) / 33**2")),
     "over images": ("mixes-images",
                     ("self.pool(x)", "x.mean((0, 2, 3), keepdim=True).expand(len(x), -1, -1, -1)")),
     "maximum": ("maximum-instead-of-mean", ("AdaptiveAvgPool2d", "AdaptiveMaxPool2d")),
@@ -454,7 +503,14 @@ def test_prediction() -> None:
         ({"parameters": 160 * 128 * 29 + 128 * 128 + 6 * 256}, "sum-instead-of-concatenation"),
         ({"parameters": 160 * 128 * (2 + 9**2 + 17**2 + 25**2) + 640 * 128 + 6 * 256},
          "holes-counted-as-weights"),
+        ({"parameters": 677376 + 6 * 257}, "buffers-counted"),
+        ({"parameters": 677376 - 128 * 128}, "branch-forgotten"),
+        ({"parameters": 677376 - 9 * 160 * 128 - 256 - 128 * 128}, "branch-forgotten"),
         ({"parameters": 1_000_000}, "wrong-values"),
+        ({"span": 21}, "wrong-values"),
+        ({"span": 12}, "one-side-only"),
+        ({"taps_at_corner": 6}, "wrong-values"),
+        ({"span": True}, "wrong-dtype"),
         ({"span": 24}, "one-pixel-short"),
         ({"span": 13}, "one-side-only"),
         ({"span": 36}, "kernel-times-rate"),
@@ -512,7 +568,11 @@ def by_pixels(layers):  # type: ignore
     return torch.tensor(right - left + 1), float(total)
 
 
-@pytest.mark.parametrize("answer", [chain(), backwards, by_pixels, receptive_field])
+def arrays(layers):  # type: ignore
+    return np.array(backwards(layers))
+
+
+@pytest.mark.parametrize("answer", [chain(), backwards, by_pixels, arrays, receptive_field])
 def test_right_fields(answer: object) -> None:
     report = check("09.receptive_field", answer)
     assert report.passed == (answer is not receptive_field), report
@@ -546,7 +606,18 @@ def test_right_fields(answer: object) -> None:
         ("first-layer-forgotten", [("in layers", "in layers[1:]")]),
         ("no-layers", [("    size, jump = 1, 1", "    if not layers:\n        return 0, 1\n"
                         "    size, jump = 1, 1")]),
-        ("raised-exception", [("    size, jump = 1, 1", "    layers[0]\n    size, jump = 1, 1")]),
+        ("no-layers", [("    size, jump = 1, 1", "    layers[0]\n    size, jump = 1, 1")]),
+        ("no-layers", [("    size, jump = 1, 1", "    if not layers:\n        return None\n"
+                        "    size, jump = 1, 1")]),
+        ("no-layers", [("return size, jump", "return (size, jump) if layers else []")]),
+        ("raised-exception", [("in layers:", "in [*layers, layers[0][3]][:-1]:")]),
+        ("half-a-kernel", [("return size, jump", "return 1 + (size - 1) // 2, jump")]),
+        ("wrong-values", [("dilation * (kernel - 1)", "(dilation * kernel - 1)")]),
+        ("wrong-values", [("(kernel - 1)", "2")]),
+        ("wrong-stride", [("return size, jump", "return size, max(s for _, s, _ in layers or "
+                           "[(1, 1, 1)])")]),
+        ("changes-layers", [("in layers", "in [layers.pop(0) for _ in range(len(layers))]")]),
+        ("wrong-shape", [("return size, jump", "return dict(size=size, stride=jump)")]),
         ("wrong-stride", [("return size, jump", "return size, jump * 2 if layers else 1")]),
         ("wrong-order", [("return size, jump", "return jump, size")]),
         ("changes-layers", [("    return", "    layers.clear()\n    return")]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from seglib.teach.answers import Calls, function_answer, judge_values, whole_number
+from seglib.teach.answers import Calls, function_answer, judge_values, plain, whole_number
 from seglib.teach.chapters import ch09_modules
 from seglib.teach.receptive_field import Layer, backbone_layers, valid_taps
 from seglib.teach.tasks import MISTAKES_OF, Exercise, Task, Wrong
@@ -44,8 +44,11 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
             weights + norms // 2: "bias-counted",
             weights + norms + norms // 2: "bias-counted",
             weights + 2 * norms: "buffers-counted",
+            weights + 2 * norms + 6: "buffers-counted",  # num_batches_tracked, too
             fewer: "branch-forgotten",
             fewer + fewer_norms: "branch-forgotten",
+            weights + norms - _OUT * _OUT: "branch-forgotten",  # by the projection alone
+            weights + norms - 9 * _IN * _OUT - _OUT * _OUT - 2 * _OUT: "branch-forgotten",
             free: "pooling-counted-free",
             free + norms - 2 * _OUT: "pooling-counted-free",
             free + norms: "pooling-counted-free",
@@ -163,6 +166,14 @@ def _questions() -> list[list[Layer]]:
     ]
 
 
+def _pair(result: object) -> tuple[object, object]:
+    if result is None:
+        raise Wrong("wrong-type", "It returns None: is there a return?")
+    if isinstance(result, (str, bytes)) or not isinstance(result, Sequence) or len(result) != 2:
+        raise Wrong("wrong-shape", "Two numbers are asked for: (size, stride).")
+    return result[0], result[1]
+
+
 def _judge_field(answer: object) -> Iterator[str]:
     yield "shape"
     function = function_answer(answer, 1)
@@ -171,14 +182,18 @@ def _judge_field(answer: object) -> Iterator[str]:
     found: list[tuple[object, object]] = []
     for layers in questions:
         given = list(layers)
-        result = calls(function, given)
+        try:
+            result = calls(function, given)
+        except Wrong as wrong:
+            if wrong.name == "raised-exception" and not layers:
+                raise Wrong("no-layers", f"{wrong.detail} Expected (1, 1).") from None
+            raise
+        result = plain(result)
+        if not layers and (result is None or result == []):
+            raise Wrong("no-layers", f"Expected (1, 1), got {result}.")
         if given != layers:
             raise Wrong("changes-layers")
-        if result is None:
-            raise Wrong("wrong-type", "It returns None: is there a return?")
-        if isinstance(result, (str, bytes)) or not isinstance(result, Sequence) or len(result) != 2:
-            raise Wrong("wrong-shape", "Two numbers are asked for: (size, stride).")
-        found.append((result[0], result[1]))
+        found.append(_pair(result))
     yield "dtype"
     numbers = [(whole_number(size), whole_number(stride)) for size, stride in found]
     yield "values"
@@ -187,6 +202,8 @@ def _judge_field(answer: object) -> Iterator[str]:
         return
     if numbers == [(stride, size) for size, stride in right]:
         raise Wrong("wrong-order")
+    if numbers == [(1 + (size - 1) // 2, stride) for size, stride in right]:
+        raise Wrong("half-a-kernel")
     for mistake, slug in _FIELD_MISTAKES.items():
         flawed = [field(layers, mistake) for layers in questions]
         if numbers[:-1] == flawed[:-1]:  # the empty list may be treated in some way of its own

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from seglib.teach.answers import Calls, attempted_class
 from seglib.teach.chapters import ch09_pooling
 from seglib.teach.chapters import ch09_variants as variants
 from seglib.teach.ownership import refuse_modules
-from seglib.teach.probing import Case, Probe, judge_module
+from seglib.teach.probing import Case, Probe, judge_module, same
+from seglib.teach.remembering import Watch, call, remembers
 from seglib.teach.sightings import ConvCall, Sightings, by_position, look
 from seglib.teach.tasks import Wrong
 
@@ -45,6 +46,10 @@ POOL_CASES = tuple(
 )
 
 
+def _rates(case: Case) -> Rates:
+    return cast("Rates", case.arguments["rates"])
+
+
 def _branch(call: ConvCall, seen: Sightings) -> str:
     if not call.is_pointwise:
         return "rates"
@@ -67,7 +72,7 @@ def _order(seen: Sightings) -> variants.Order:
 def _why(seen: Sightings, case: Case) -> str | None:
     """The mistake behind an exception, as far as the calls before it show."""
     size = tuple(case.shape[-2:])
-    rates = cast("Rates", case.arguments["rates"])
+    rates = _rates(case)
     for dim, parts in seen.joins:
         maps = [part for part in parts if len(part.shape) == 4]
         if any(part.shape[-2:] == (1, 1) for part in maps):
@@ -128,7 +133,38 @@ def judge_aspp(answer: object) -> Iterator[str]:
             answer, right, CASES, partial(_variants, order), watch, refuse_modules, positional
         )
     except Wrong as wrong:
+        if wrong.name == "raised-exception" and _has_instance_norm(make(**CASES[0].arguments)):
+            raise Wrong("other-norm", wrong.detail) from None
         raise _refined(wrong, seen[0]) from None
+    _judge_again(make, CASES[0], watch)
+    _judge_alone(make, CASES[0], watch)
+
+
+def _has_instance_norm(module: object) -> bool:
+    """Whether a part of it can't normalise one pixel."""
+    parts = nn.Module.modules(module) if isinstance(module, nn.Module) else ()
+    return any("InstanceNorm" in type(part).__name__ for part in parts)
+
+
+def _judge_again(make: Callable[..., object], case: Case, watch: Watch) -> None:
+    """Judge a module that is right in every case: is it at its second call, on another size?"""
+    probe = Probe(make, case, watch)
+    height, width = probe.x.shape[2] + 4, probe.x.shape[3] + 1
+    larger = probe.x[:, :, :1, :1].repeat(1, 1, height, width).cumsum(dim=2)
+    if remembers(probe.module, probe.x.clone, larger.clone, watch):
+        shapes = [tuple(x.shape) for x in (probe.x, larger)]
+        raise Wrong("size-remembered", f"First a {shapes[0]} input, then a {shapes[1]} one.")
+
+
+def _judge_alone(make: Callable[..., object], case: Case, watch: Watch) -> None:
+    """The same for one image in eval mode."""
+    probe = Probe(make, case, watch)
+    nn.Module.double(probe.module)
+    probe.set_mode(False)
+    together = call(probe.module, probe.x.clone(), watch)
+    alone = call(probe.module, probe.x[:1].clone(), watch)
+    if not isinstance(together, Tensor) or not same(alone, together[:1]):
+        raise Wrong("one-image-differs", f"The first image of a {tuple(probe.x.shape)} input.")
 
 
 def _refined(wrong: Wrong, seen: Sightings) -> Wrong:
@@ -138,8 +174,11 @@ def _refined(wrong: Wrong, seen: Sightings) -> Wrong:
         return Wrong("missing-1x1-branch", wrong.detail)
     if wrong.name == "pooling-without-norm" and any(seen.norms):
         return Wrong("missing-batchnorm", wrong.detail)
-    if wrong.name == "wrong-train-eval" and seen.dropout:
+    if wrong.name in ("wrong-train-eval", "wrong-values") and seen.dropout:
         return Wrong("has-dropout", wrong.detail)
+    rates = sorted(call.dilation for call in seen.convs if not call.is_pointwise)
+    if wrong.name == "wrong-values" and rates != sorted(_rates(CASES[0])):
+        return Wrong("rates-changed", wrong.detail)
     return wrong
 
 
@@ -165,13 +204,18 @@ def judge_pooling(answer: object) -> Iterator[str]:
     positional = attempted_class(answer, _POOL_NAMES)
     assert callable(answer)
     watch = Calls().watch
+    make = by_position(answer) if positional else answer
     try:
         yield from judge_module(
             answer, ImagePooling, POOL_CASES, _pool_variants, watch, refuse_modules, positional
         )
     except Wrong as wrong:
+        first = Probe(make, POOL_CASES[0], watch).facts("values")
+        if wrong.name == "ignores-eval-mode" and same(first, _pool_right().facts("values")):
+            raise Wrong("refuses-one-image", wrong.detail) from None
+        if wrong.name == "wrong-values" and _is_a_grid(first[0]):
+            raise Wrong("pools-to-a-grid", wrong.detail) from None
         if wrong.name in ("wrong-train-eval", "raised-exception"):
-            make = by_position(answer) if positional else answer
             alone = Probe(make, next(c for c in POOL_CASES if c.shape[0] == 1), watch)
             found = alone.facts("train/eval")
             if found[0] != "error":
@@ -179,3 +223,16 @@ def judge_pooling(answer: object) -> Iterator[str]:
             if found[1] != "ValueError" and alone.facts("values")[0] != "error":
                 raise Wrong("other-exception-at-batch-1", wrong.detail) from None
         raise
+    _judge_again(make, POOL_CASES[0], watch)
+
+
+@cache
+def _pool_right() -> Probe:
+    from seglib.heads.aspp import ImagePooling
+
+    return Probe(ImagePooling, POOL_CASES[0])
+
+
+def _is_a_grid(out: object) -> bool:
+    """Whether the pixels of one image and channel hold different values."""
+    return isinstance(out, Tensor) and bool((out.amax((2, 3)) - out.amin((2, 3))).max() > 1e-9)

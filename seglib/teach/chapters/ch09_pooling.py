@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 Statistics = Literal["right", "batch", "running"]
 Pool = Literal[
-    "mean", "max", "sum", "over images", "rows", "columns", "window", "height", "width", "grid"
-]
+    "mean", "max", "sum", "over images", "rows", "columns", "window", "at most a window",
+    "height", "width", "shorter", "grid",
+]  # fmt: skip
 
 
 class Norm(nn.BatchNorm2d):
@@ -36,8 +37,11 @@ def pooled(x: Tensor, kind: Pool) -> Tensor:
         return x.mean((0, 2, 3), keepdim=True).expand(len(x), -1, -1, -1)
     if kind in ("rows", "columns"):
         return x.mean(2 if kind == "rows" else 3, keepdim=True)
-    if kind in ("window", "height", "width"):
-        return F.avg_pool2d(x, {"window": 33, "height": x.shape[2]}.get(kind, x.shape[3]))
+    if kind == "at most a window":
+        return x[:, :, :33, :33].mean((2, 3), keepdim=True)
+    if kind in ("window", "height", "width", "shorter"):
+        sides = {"window": 33, "height": x.shape[2], "shorter": min(x.shape[2:])}
+        return F.avg_pool2d(x, sides.get(kind, x.shape[3]))
     return F.adaptive_avg_pool2d(x, 33 if kind == "grid" else 1)
 
 
@@ -47,7 +51,7 @@ class PoolRecipe:
 
     pool: Pool = "mean"
     size: Literal["right", "fixed", "height", "width", "swapped", "none"] = "right"
-    norm: Literal["batch", "none", "group", "skipped", "running"] = "batch"
+    norm: Literal["batch", "none", "idle", "group", "skipped", "running"] = "batch"
     active: bool = True
     bias: bool = False
     early: bool = False
@@ -61,13 +65,14 @@ _SIZES: tuple[tuple[str, PoolRecipe], ...] = (
     ("sides-swapped", PoolRecipe(size="swapped")),
     ("not-enlarged", PoolRecipe(size="none")),
 )
-_SIDES: tuple[Pool, ...] = ("height", "width")
+_SIDES: tuple[Pool, ...] = ("height", "width", "shorter")
 
 # Which recipes stand for a mistake; where several recipes do, any of them.
 POOL_RECIPES: tuple[tuple[str, PoolRecipe], ...] = (
     *_SIZES,
     ("size-hard-coded", PoolRecipe(pool="window", size="fixed")),
     ("window-hard-coded", PoolRecipe(pool="window")),
+    ("window-hard-coded", PoolRecipe(pool="at most a window")),
     *(("window-hard-coded", replace(recipe, pool="window")) for _, recipe in _SIZES[1:]),
     *(
         ("assumes-a-square", replace(recipe, pool=side))
@@ -83,6 +88,7 @@ POOL_RECIPES: tuple[tuple[str, PoolRecipe], ...] = (
     ("sum-instead-of-mean", PoolRecipe(pool="sum")),
     ("norm-removed", PoolRecipe(norm="none")),
     ("norm-removed", PoolRecipe(norm="none", bias=True)),
+    ("norm-removed", PoolRecipe(norm="idle")),
     ("other-norm", PoolRecipe(norm="group")),
     ("guesses-at-batch-1", PoolRecipe(norm="skipped")),
     ("guesses-at-batch-1", PoolRecipe(norm="running")),
@@ -125,6 +131,8 @@ class FlawedPooling(nn.Module):
 
     def _normalise(self, y: Tensor) -> Tensor:
         norm = self.norm
+        if self.recipe.norm == "idle":
+            return y
         if len(y) == 1 and isinstance(norm, nn.BatchNorm2d):
             if self.recipe.norm == "skipped":
                 return y
