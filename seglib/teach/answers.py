@@ -52,7 +52,7 @@ def function_answer(answer: object, arguments: int) -> Callable[..., object]:
         raise Wrong("wrong-type", "A function is asked for.")
     if is_stub(answer):
         raise NotAttempted
-    if not _accepts(answer, [None] * arguments, {}):
+    if not accepts(answer, [None] * arguments, {}):
         raise Wrong("wrong-signature", f"It is called with {arguments} arguments.")
     return answer
 
@@ -78,16 +78,17 @@ def attempted_class(answer: object, names: tuple[str, ...]) -> bool:
             raise Wrong("wrong-type", "A subclass of nn.Module is asked for.")
     elif is_stub(answer):
         raise NotAttempted
-    if _accepts(answer, [], dict.fromkeys(names, 1)):
+    if accepts(answer, [], dict.fromkeys(names, 1)):
         return False
-    if _accepts(answer, [1] * len(names), {}):
+    if accepts(answer, [1] * len(names), {}):
         return True
     raise Wrong("wrong-signature", f"It takes ({', '.join(names)}).")
 
 
-def _accepts(
+def accepts(
     function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
 ) -> bool:
+    """Whether a function's signature takes these arguments; True if it has none to be found."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -101,7 +102,7 @@ def whole_number(value: object) -> int:
     """`value` as an int, if it is one in any of the usual types."""
     if isinstance(value, bool):
         raise Wrong("wrong-dtype", "A whole number is asked for, got a bool.")
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return int(value)
     try:
         return operator.index(value)  # type: ignore[arg-type]
@@ -164,13 +165,16 @@ def judge_values(
     """
     yield "shape"
     names = list(right)
+    answer = plain(answer)
+    given: dict[Key, object]
     if isinstance(answer, Mapping):
         given = {name: answer[name] for name in names if name in answer}
     elif isinstance(answer, Sequence) and not isinstance(answer, (str, bytes)):
         given = dict(zip(names, answer, strict=False))
     else:
         raise Wrong("wrong-type", f"A dict is asked for, with {', '.join(map(str, names))}.")
-    if all(value is None or value is ... for value in given.values()):
+    found = list(answer.values() if isinstance(answer, Mapping) else given.values())
+    if all(value is None or value is ... for value in found):
         raise NotAttempted
     missing = [
         name for name in names if name not in given or given[name] is None or given[name] is ...

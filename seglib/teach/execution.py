@@ -126,3 +126,19 @@ def fill(found: dict[Use, Tensor], seed: int) -> None:
             )
             values = random_values(use.role, tensor.shape, generator)
             tensor.copy_(values)
+
+
+def unregistered(module: nn.Module) -> bool:
+    """Whether a part of the module keeps layers with parameters in a plain list, tuple or dict."""
+    parts = list(nn.Module.modules(module))
+    known = {id(part) for part in parts}
+    held = [value for part in parts for name, value in vars(part).items() if name[:1] != "_"]
+    shelves = [list(value.values()) if isinstance(value, dict) else value for value in held]
+    return any(
+        isinstance(item, nn.Module)
+        and id(item) not in known
+        and any(True for _ in nn.Module.parameters(item))
+        for shelf in shelves
+        if isinstance(shelf, (list, tuple))
+        for item in shelf
+    )

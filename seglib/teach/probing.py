@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seglib.teach.caching import cached_property
-from seglib.teach.execution import Use, fill, uses
+from seglib.teach.execution import Use, fill, unregistered, uses
 from seglib.teach.interrupting import TimeLimit
 from seglib.teach.tasks import STAGES, Wrong
 
@@ -225,9 +225,9 @@ def judge_module(
             continue
         for slug, flawed in variants():
             if all(
-                same(probe.facts(one), flawed(place).facts(one))
+                same(probes[place].facts(one), flawed(place).facts(one))
+                for place in (wrong[0], *range(len(probes)))  # first where most of them differ
                 for one in STAGES[: index + 1]
-                for place, probe in enumerate(probes)
             ):
                 raise Wrong(slug, _seen(stage, probes[wrong[0]], right[wrong[0]]))
         place = wrong[0]
@@ -238,12 +238,12 @@ def _unknown(stage: str, probe: Probe, right: Probe) -> Wrong:
     try:
         probe._facts(stage)
     except Crashed as crash:
-        return Wrong("raised-exception", f"{explain(crash.error)} With {probe.case.describe()}.")
-    if (
-        stage == "values"
-        and probe.values[1] == "changed"
-        and same(probe.values[0], right.values[0])
-    ):
+        lost = "module" in vars(probe) and unregistered(probe.module)
+        name = "layers-not-registered" if lost else "raised-exception"
+        return Wrong(name, f"{explain(crash.error)} With {probe.case.describe()}.")
+    if stage == "parameter count" and unregistered(probe.module):
+        return Wrong("layers-not-registered", _seen(stage, probe, right))
+    if stage == "values" and probe.values[1] == "changed":
         return Wrong("modifies-input", _seen(stage, probe, right))
     slug = {"parameter count": "wrong-parameter-count", "train/eval": "wrong-train-eval"}
     return Wrong(slug.get(stage, f"wrong-{stage}"), _seen(stage, probe, right))

@@ -53,7 +53,11 @@ def test_prediction() -> None:
     assert check("01.predict", {3: 8.0, 18: np.int64(24), 33: torch.tensor(32), **{
         value: BY_HAND[value] for value in (44, 52, 70)
     }}).passed  # fmt: skip
+    assert check("01.predict", np.array(list(BY_HAND.values()))).passed
+    assert check("01.predict", {key: np.float32(value) for key, value in BY_HAND.items()}).passed
     assert not check("01.predict", dict.fromkeys(BY_HAND)).attempted
+    named = {str(key): value for key, value in BY_HAND.items()}
+    assert names("01.predict", named) == ["missing-value"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,29 @@ def without_a_minimum(value, divisor=8, min_value=None):  # type: ignore
     return max(result, min_value or 0)
 
 
-@pytest.mark.parametrize("answer", [own(), by_search, by_shifted_edges, without_a_minimum])
+class AsObject:
+    """Another hand: an object that can be called."""
+
+    def __call__(self, v, d=8, m=None):  # type: ignore
+        return by_shifted_edges(v, d, m)
+
+
+RIGHT_ROUNDING = [
+    own(),
+    by_search,
+    by_shifted_edges,
+    without_a_minimum,
+    AsObject(),
+    functools.partial(by_shifted_edges),
+    functools.lru_cache(by_shifted_edges),
+    lambda *args, **kwargs: by_shifted_edges(*args, **kwargs),
+    lambda v, d=8, m=None: np.int64(by_shifted_edges(v, d, m)),
+    own(("result < 0.9 * value", "10 * result < 9 * value")),
+    own(("    if result < 0.9 * value", "    while result < 0.9 * value")),
+]
+
+
+@pytest.mark.parametrize("answer", RIGHT_ROUNDING)
 def test_right_rounding(answer: object) -> None:
     report = check("01.make_divisible", answer)
     assert report.passed, report
@@ -202,6 +228,23 @@ ROUNDING = [
     ("wrong-dtype", ("return result", "return str(result)")),
     ("wrong-signature", ("divisor=8, min_value=None", "*, divisor=8, min_value=8")),
     ("raised-exception", ("divisor / 2", "divisor / 0")),
+    ("half-divisor-truncated", (_NEAREST, "int(int(value) + divisor / 2) // divisor * divisor")),
+    ("divisor-hard-coded", (_NEAREST, "int(value + 4) // divisor * divisor")),
+    ("divisor-hard-coded", ("        min_value = divisor\n", "        min_value = 8\n"),
+     ("max(min_value, result)", "max(min_value, result, 0)"), (_REFUSES, "")),
+    ("divisor-hard-coded", ("min_value % divisor != 0", "min_value % 8 and min_value != divisor")),
+    ("wrong-default", ("divisor=8, min_value=None", "divisor=4, min_value=None")),
+    ("wrong-default", ("divisor=8, min_value=None", "divisor=8, min_value=8")),
+    ("rule-at-another-limit", ("0.9 * value", "0.89 * value")),
+    ("rule-at-another-limit", ("result < 0.9 * value", "value - result > divisor / 10")),
+    ("rule-on-truncated-value", ("0.9 * value", "0.9 * math.ceil(value)")),
+    ("rule-on-truncated-value", ("int(value +", "int(round(value) +")),
+    ("accepts-odd-minimum", ("if min_value % divisor != 0",
+                             "if min_value > divisor and min_value % divisor")),
+    ("accepts-odd-minimum", ("if min_value % divisor != 0", "if min_value < divisor")),
+    ("accepts-odd-minimum", (_REFUSES, "    min_value += -min_value % divisor\n")),
+    ("raised-exception", ("min_value % divisor != 0", "min_value > value")),
+    ("wrong-dtype", ("return result", "return [result]")),
     ("timed-out", ("    return result", "    while True:\n        pass\n    return result")),
 ]  # fmt: skip
 
@@ -271,7 +314,17 @@ def other_table(w):  # type: ignore
     return (*(fit(w * c) for c in (32, 16, 24, 32, 64, 96, 160, 320)), max(1280, fit(1280 * w)))
 
 
-@pytest.mark.parametrize("answer", [table(), other_table])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        table(),
+        other_table,
+        lambda width_mult: np.array(other_table(width_mult)),
+        functools.partial(other_table),
+        table(("return found", "return torch.tensor(found)"), ("def w", "import torch\ndef w")),
+        table(("return found", "return [float(width) for width in found]")),
+    ],
+)
 def test_right_widths(answer: object) -> None:
     report = check("01.width_mult", answer)
     assert report.passed, report
@@ -326,6 +379,28 @@ _LAST = "1280 * max(1.0, width_mult)"
             ],
         ),
         ("scaled-twice", [(_ROW, "width = make_divisible((found[1:] or [c])[-1] * width_mult)")]),
+        (
+            "kept-below-width-1",
+            [
+                (
+                    "    found = [",
+                    "    w, width_mult = width_mult, max(1.0, width_mult)\n    found = [",
+                )
+            ],
+        ),
+        (
+            "kept-below-width-1",
+            [("make_divisible(32 * width_mult)", "max(32, make_divisible(32 * width_mult))")],
+        ),
+        ("kept-below-width-1", [(_ROW, "width = max(c, make_divisible(c * width_mult))")]),
+        ("rounded-twice", [("(32 * width_mult)", "(int(32 * width_mult))")]),
+        ("not-a-multiple", [(_ROW, "width = max(8, int(c * width_mult))")]),
+        ("not-a-multiple", [(_ROW, "width = math.ceil(c * width_mult)")]),
+        ("wrong-order", [("return found", "return sorted(found)")]),
+        ("wrong-shape", [("append(width)", "append(width)\n        found.append(width)")]),
+        ("wrong-type", [("return found", "return dict(enumerate(found))")]),
+        ("wrong-type", [("return found", "return set(found)")]),
+        ("wrong-values", [(_ROW, "width = make_divisible(c * width_mult, 16)")]),
         ("multiplier-ignored", [("    found = [", "    width_mult = 1.0\n    found = [")]),
         ("not-a-multiple", [(_ROW, "width = make_divisible(c * width_mult, 4)")]),
         ("wrong-order", [("return found", "return found[::-1]")]),
@@ -390,7 +465,18 @@ def by_halving(table, limit):  # type: ignore
     return None if few == 4 else round(few * 0.01, 2)
 
 
-@pytest.mark.parametrize("answer", [budget(), by_halving])
+def until_too_many(settings, limit):  # type: ignore
+    """Another hand: upwards until it no longer fits, in running sums, with NumPy's numbers."""
+    count = source(BUDGET, "count")
+    best = None
+    for width in np.arange(0.05, 2.005, 0.01):
+        if count(settings, width) > limit:  # type: ignore[operator]
+            break
+        best = np.float32(width)
+    return best
+
+
+@pytest.mark.parametrize("answer", [budget(), by_halving, until_too_many])
 def test_right_budgets(answer: object) -> None:
     report = check("01.budget", answer)
     assert report.passed, report
@@ -473,6 +559,34 @@ def test_no_multiplier_of_the_check_stands_on_an_edge_of_rounding() -> None:
             ("hidden * out + 2 * out", "(9 + out) * hidden * size**2"),
         ]),
         ("stops-at-one", [("range(5, 201)", "range(5, 101)")]),
+        ("other-range", [("range(5, 201)", "range(5, 200)")]),
+        ("other-range", [("range(5, 201)", "range(6, 201)")]),
+        ("other-range", [("range(5, 201)", "range(10, 201)")]),
+        ("other-range", [("range(5, 201)", "range(1, 201)")]),
+        ("other-range", [("range(5, 201)", "range(5, 301)")]),
+        ("over-budget", [
+            (
+                "    inside =",
+                "    return min(steps, key=lambda w: abs(count(settings, w) - budget))\n"
+                "    inside =",
+            ),
+        ]),
+        ("rule-forgotten", [
+            ("make_divisible(32 * w)", "max(8, int(32 * w + 4) // 8 * 8)"),
+            ("make_divisible(base * w)", "max(8, int(base * w + 4) // 8 * 8)"),
+        ]),
+        ("widths-not-rounded", [
+            ("make_divisible(32 * w)", "round(32 * w)"),
+            ("make_divisible(base * w)", "round(base * w)"),
+        ]),
+        ("stem-not-scaled", [("make_divisible(32 * w)", "make_divisible(32 * max(1, w))")]),
+        ("classifier-counted", [(
+            "    return total",
+            "    last = make_divisible(1280 * max(1, w))\n    return total + c * last + 2 * last",
+        )]),
+        ("nothing-fits", [("else None", "else -1")]),
+        ("wrong-values", [("inside[-1] if", "round(inside[-1], 1) if")]),
+        ("wrong-dtype", [("inside[-1] if", "(inside[-1],) if")]),
         ("coarse-steps", [("range(5, 201)", "range(5, 201, 5)")]),
         ("coarse-steps", [("[k / 100 for k in range(5, 201)]", "[k / 10 for k in range(1, 21)]")]),
         ("settings-ignored", [("in settings:", "in SETTINGS:")]),

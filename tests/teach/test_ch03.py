@@ -3,7 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,7 @@ from benchmarks import squeeze_excite
 from seglib.backbones.mobilenetv3 import InvertedResidual
 from seglib.layers import HardSigmoid, HardSwish, SqueezeExcite, make_divisible
 from seglib.teach import MISTAKES, check, exercises
-from seglib.teach.chapters import ch03, ch03_block, ch03_gate
+from seglib.teach.chapters import ch03, ch03_block, ch03_flawed, ch03_gate
 from seglib.teach.probing import Probe, same
 from seglib.teach.tasks import MISTAKES_OF, STAGES
 
@@ -125,6 +128,8 @@ def test_prediction() -> None:
     assert check("03.predict", list(RIGHT_NUMBERS.values())).passed
     rounded = {**RIGHT_NUMBERS, "hswish(-1)": -0.333, "hswish(1)": torch.tensor(0.667)}
     assert check("03.predict", rounded).passed
+    fractions = {**RIGHT_NUMBERS, "hswish(-1)": Fraction(-1, 3), "squeezed": np.float32(24)}
+    assert check("03.predict", fractions).passed
     assert not check("03.predict", dict.fromkeys(RIGHT_NUMBERS)).attempted
 
 
@@ -136,6 +141,12 @@ def test_prediction() -> None:
         ({"squeezed": 288}, "reduction-forgotten"),
         ({"squeezed": 20}, "wrong-values"),
         ({"parameters": 3456}, "bias-forgotten"),
+        ({"parameters": 3456 + 72}, "bias-forgotten"),
+        ({"parameters": 3456, "multiply_adds": 3552}, "bias-forgotten"),
+        ({"multiply_adds": 3456 + 72 * 784}, "wrong-values"),
+        ({"hswish(1)": float("nan")}, "wrong-values"),
+        ({"hswish(-4)": -2 / 3}, "wrong-values"),
+        ({"squeezed": True}, "wrong-dtype"),
         ({"parameters": 3456 + 192}, "batchnorm-counted"),
         ({"parameters": 72 * 24 + 24}, "one-layer-only"),
         ({"parameters": 2 * 72 * 18 + 90}, "rounding-forgotten"),
@@ -186,6 +197,22 @@ class Linear(nn.Module):
         return image * ((vector + 3).clamp(0, 6) / 6)[:, :, None, None]
 
 
+class Functional(nn.Module):
+    """The gate from bare parameters."""
+
+    def __init__(self, channels: int, reduction: float) -> None:
+        super().__init__()
+        width = make_divisible(channels / reduction)
+        shapes = {"w1": (width, channels), "b1": width, "w2": (channels, width), "b2": channels}
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.ones(shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.relu(F.linear(x.flatten(2).mean(-1), self.w1, self.b1))
+        gates = F.hardtanh(F.linear(z, self.w2, self.b2) / 3) / 2 + 0.5
+        return torch.einsum("nchw,nc->nchw", x, gates)
+
+
 def one_by_one(channels: int, reduction: float) -> nn.Module:
     return gate(("F.relu6(self.up(w) + 3) / 6", "F.hardsigmoid(self.up(w))"))(channels, reduction)
 
@@ -198,7 +225,11 @@ RIGHT_GATES: list[object] = [
     gate(("+ 3) / 6", "/ 1 + 3) * (1 / 6)")),
     gate(("make_divisible(channels / reduction)", "make_divisible(channels // reduction)")),
     Linear,
+    Functional,
     one_by_one,
+    partial(Linear),
+    lambda channels, reduction: Linear(channels, reduction),
+    gate(("nn.Conv2d(channels, squeezed, 1)", "nn.LazyConv2d(squeezed, 1)")),
 ]
 
 
@@ -300,6 +331,31 @@ WRONG_GATES = {
     "other arguments": ("wrong-signature", ("channels, reduction)", "channels, reduction, gate)")),
     "another kernel": ("wrong-parameter-count", (_DOWN, "nn.Conv2d(channels, squeezed, 3, 1, 1)")),
     "half": ("wrong-values", ("return x * w", "return 0.5 * x * w")),
+    "third": ("other-gate", (") / 6", ") / 3")),
+    "bracket": ("other-gate", ("F.relu6(self.up(w) + 3) / 6", "(F.relu6(self.up(w)) + 3) / 6")),
+    "divided first": ("other-gate", ("self.up(w) + 3) / 6", "self.up(w) / 6 + 3)")),
+    "no lower clamp": ("clamp-forgotten", (_GATE, "(self.up(w) + 3).clamp(max=6) / 6")),
+    "spread": ("wrong-values", (_MEAN, "x.std((2, 3), keepdim=True)")),
+    "square maps": ("wrong-values", (_MEAN, "x.sum((2, 3), keepdim=True) / x.shape[2] ** 2")),
+    "first image": ("wrong-values", (_MEAN, "x[:1].mean((2, 3), keepdim=True)")),
+    "gates exchanged": ("wrong-values", ("return x * w", "return x * w.flip(0)")),
+    "batches only": ("wrong-values", ("return x * w", "return x * w + 0 * x.std(0)")),
+    "dropout": ("wrong-train-eval", ("x * w", "F.dropout(x * w, 0.1, self.training)")),
+    "eval only": ("wrong-train-eval", ("x * w", "x * w if not self.training else x")),
+    "train only": ("wrong-values", ("x * w", "x * w if self.training else x")),
+    "a tuple": ("wrong-type", ("return x * w", "return (x * w,)")),
+    "relu in place": ("modifies-input", (_MEAN, "F.relu_(x).mean((2, 3), keepdim=True)")),
+    "a third layer": (
+        "wrong-parameter-count", (_UP, f"nn.Sequential(nn.Conv2d(squeezed, squeezed, 1), {_UP})"),
+    ),
+    "a list of layers": (
+        "layers-not-registered",
+        (f"self.up = {_UP}", f"self.layers = [{_UP}]"), ("self.up(w)", "self.layers[0](w)"),
+    ),
+    "an unused list": (
+        "bias-missing", _BARE_DOWN, _BARE_UP,
+        ("        return", "        self.kept = [x]\n        return"),
+    ),
     "flat": ("wrong-shape", ("return x * w", "return (x * w).flatten(1)")),
 }  # fmt: skip
 
@@ -361,6 +417,10 @@ class OtherHand(nn.Module):
         block(("x * F.relu6(x + 3) / 6", "F.hardswish(x)"), ("F.relu\n", "nn.ReLU()\n")),
         block(("else F.relu", "else nn.ReLU(inplace=True)")),
         OtherHand,
+        partial(OtherHand),
+        lambda i, h, o, k, s, se, hs: OtherHand(i, h, o, k, s, se, hs),
+        block(("return x + y if", "return y.add_(x) if")),
+        block(("make_divisible(channels / 4)", "make_divisible(channels // 4)")),
     ],
 )
 def test_right_blocks(answer: object) -> None:
@@ -479,15 +539,52 @@ WRONG_BLOCKS = {
         ("nn.BatchNorm2d(out_channels", "nn.BatchNorm2d(out_channels, momentum=0.01"),
     ),
     "in place": ("modifies-input", ("return x + y if", "return x.add_(y) if")),
+    "too much padding": ("padding-ignores-kernel", ("kernel_size // 2", "(kernel_size + 1) // 2")),
+    "padding k - 1": ("padding-ignores-kernel", ("kernel_size // 2", "kernel_size - 1")),
+    "shortcut where narrow": ("missing-shortcut", ("in_channels == out", "in_channels == hidden")),
+    "shortcut where expanded": (
+        "missing-shortcut", ("and in_channels == out_channels", "and in_channels == out_channels "
+                             "and self.expand is not None"),
+    ),
+    "a ratio": (
+        "hidden-is-no-ratio",
+        ("        self.act =", "        hidden_channels *= in_channels\n        self.act ="),
+    ),
+    "relu after the expansion": (
+        "use-hs-ignored", ("self.act(self.norm1", "F.relu(self.norm1"),
+    ),
+    "relu after the filter": ("use-hs-ignored", ("y = self.act(y)", "y = F.relu(y)")),
+    "relu at the end": ("activation-after-projection",
+                        ("self.norm3(self.project(y))", "F.relu(self.norm3(self.project(y)))")),
+    "relu after the sum": ("activation-after-sum", ("return x + y if", "return F.relu(x + y) if")),
+    "relu after all": (
+        "activation-after-sum",
+        ("return x + y if self.skip else y", "return F.relu(x + y if self.skip else y)"),
+    ),
+    "gelu": ("hswish-wrong-values", ("x * F.relu6(x + 3) / 6", "F.gelu(x)")),
+    "maximum": ("se-wrong-squeeze", ("nn.AdaptiveAvgPool2d(1)", "nn.AdaptiveMaxPool2d(1)")),
+    "per pixel": ("se-wrong-squeeze", ("            nn.AdaptiveAvgPool2d(1),\n", "")),
+    "a list": ("layers-not-registered",
+               ("self.se = Weigh(hidden_channels) if use_se else nn.Identity()",
+                "self.se = [Weigh(hidden_channels) if use_se else nn.Identity()]"),
+               ("self.se(y)", "self.se[0](y)")),
+    "difference": ("wrong-values", ("return x + y if", "return y - x if")),
+    "joined": ("wrong-shape", ("return x + y if", "return torch.cat([x, y], 1) if")),
     "detached": ("wrong-gradients", ("return x + y if", "return x.detach() + y if")),
     "scaled": ("wrong-values", ("return x + y if", "return x + 2 * y if")),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("names", ["own names", "the exercise's names"])
 @pytest.mark.parametrize("wrong", WRONG_BLOCKS)
-def test_wrong_blocks(wrong: str) -> None:
+def test_wrong_blocks(wrong: str, names: str) -> None:
     slug, *changes = WRONG_BLOCKS[wrong]
-    report = check("03.bneck", block(*changes))
+    answer = block(*changes)
+
+    def by_position(i, h, o, k, s, se, hs):  # type: ignore
+        return answer(i, h, o, k, s, se, hs)
+
+    report = check("03.bneck", by_position if names == "own names" else answer)
     assert report.attempted
     assert [failure.name for failure in report.failures] == [slug], report
 
@@ -556,7 +653,7 @@ def test_what_a_probe_knows_without_running_is_so() -> None:
     known = [
         *(ch03_gate.probe(recipe, case) for _, recipe in ch03_gate.RECIPES
           for case in ch03.GATE_CASES[::3]),
-        *(ch03_block.probe(recipe, case) for _, recipe in ch03_block.RECIPES
+        *(ch03_flawed.probe(recipe, case) for _, recipe in ch03_block.RECIPES
           for case in ch03.BLOCK_CASES[::3]),
     ]  # fmt: skip
     for probe in known:

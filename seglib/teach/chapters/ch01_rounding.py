@@ -11,7 +11,7 @@ from functools import cache
 from itertools import combinations
 from types import FrameType
 
-from seglib.teach.answers import Calls, function_answer
+from seglib.teach.answers import Calls, accepts, function_answer
 from seglib.teach.ownership import LIBRARIES, own_work
 from seglib.teach.probing import explain
 from seglib.teach.tasks import Wrong
@@ -24,6 +24,7 @@ _PARTS = (
     (
         "divisor-hard-coded",
         "divisor-hard-coded later",
+        "divisor-hard-coded half",
         "not-multiplied-back",
         "floor-instead-of-nearest",
         "ceil-instead-of-nearest",
@@ -39,8 +40,10 @@ _PARTS = (
         "rule-on-truncated-value",
         "rule-on-truncated-value everywhere",
         "rule-on-truncated-value to nearest",
+        "rule-on-truncated-value upwards",
         "rule-includes-the-limit",
         *(f"rule-at-another-limit {limit}" for limit in (700, 800, 950)),
+        "rule-at-another-limit divisor",
     ),
     (
         "doubled-instead-of-added",
@@ -49,7 +52,12 @@ _PARTS = (
         "rule-adds-eight",
         "rule-adds-min-value",
     ),
-    ("min-value-ignored", "min-instead-of-max"),
+    (
+        "min-value-ignored",
+        "min-instead-of-max",
+        "divisor-hard-coded minimum",
+        "divisor-hard-coded minimum last",
+    ),
 )
 _LIMITS = (909, *range(500, 1000, 5))  # thousandths, other than 900
 
@@ -60,7 +68,8 @@ def rounded(
     """The channel count for `value`; with `mistakes`, as those give it."""
     if "divisor-hard-coded" in mistakes:
         divisor = 8
-    least = divisor if min_value is None else min_value
+    usual = 8 if "divisor-hard-coded minimum" in mistakes else divisor
+    least = usual if min_value is None else min_value
     if "divisor-hard-coded later" in mistakes:
         divisor = 8
     if "rule-on-truncated-value everywhere" in mistakes:
@@ -72,7 +81,7 @@ def rounded(
         result = min(least, result)
     elif "min-value-ignored" not in mistakes:
         result = max(least, result)
-    if _too_small(result, value, mistakes):
+    if _too_small(result, value, divisor, mistakes):
         if "doubled-instead-of-added" in mistakes:
             result *= 2
         elif "rule-subtracts" in mistakes:
@@ -83,6 +92,8 @@ def rounded(
             result += 8
         else:
             result += least if "rule-adds-min-value" in mistakes else divisor
+    if "divisor-hard-coded minimum last" in mistakes and min_value is None:
+        result = max(8, result)
     return result // divisor if "not-multiplied-back" in mistakes else result
 
 
@@ -97,10 +108,11 @@ def multiple(value: float, divisor: int, mistakes: Sequence[str] = ()) -> int:
     if "half-rounds-down" in mistakes:
         return math.ceil(value / divisor - 0.5) * divisor
     half = divisor // 2 if "half-divisor-truncated" in mistakes else divisor / 2
+    half = 4 if "divisor-hard-coded half" in mistakes else half
     return int(value + half) // divisor * divisor
 
 
-def _too_small(result: int, value: float, mistakes: Sequence[str]) -> bool:
+def _too_small(result: int, value: float, divisor: int, mistakes: Sequence[str]) -> bool:
     if "rule-forgotten" in mistakes:
         return False
     if "rule-compares-backwards" in mistakes:
@@ -111,11 +123,15 @@ def _too_small(result: int, value: float, mistakes: Sequence[str]) -> bool:
         return abs(result - value) > 0.1 * value
     if "rule-on-truncated-value" in mistakes:
         value = int(value)
+    if "rule-on-truncated-value upwards" in mistakes:
+        value = math.ceil(value)
+    if "rule-at-another-limit divisor" in mistakes:
+        return value - result > 0.1 * divisor
     if "rule-includes-the-limit" in mistakes:
         return result <= 0.9 * value
     limit = 0.9
     for mistake in mistakes:
-        if mistake.startswith("rule-at-another-limit"):
+        if mistake.startswith("rule-at-another-limit "):
             limit = int(mistake.split()[1]) / 1000
     return result < limit * value
 
@@ -134,6 +150,7 @@ def questions() -> tuple[Question, ...]:
     found += [(value, divisor, None) for value in others for divisor in (4, 16, 10)]
     found += [(value, 5, None) for value in (1, 2.5, 7.5, 27.5, 33, 47.5, 102.5)]
     found += [(10, 3, None), (10, 9, None), (20, 9, None)]  # exactly 90 % is left
+    found += [(101, 90, None), (1001, 900, None)]  # a little less
     found += [
         (value, divisor, least)
         for value in (3, 9, 11, 18.2, 19, 27, 30, 45, 100)
@@ -202,6 +219,7 @@ def judge(answer: object) -> Iterator[str]:
     right = tuple(rounded(*question) for question in questions())
     if numbers != right:
         raise Wrong(_name(numbers), _example(numbers, right))
+    _judge_defaults(function, calls)
     _judge_refusal(function, calls)
 
 
@@ -223,6 +241,8 @@ def _name(numbers: tuple[int, ...]) -> str:
         if numbers == results:
             return slug
     asked = tuple(zip(numbers, questions(), strict=True))
+    if any(number % divisor for number, (_, divisor, _) in asked if divisor == 8):
+        return "not-a-multiple"
     if any(number <= 0 for number, _ in asked):
         return "zero-channels"
     if any(number % divisor for number, (_, divisor, _) in asked):
@@ -241,8 +261,27 @@ def _example(numbers: tuple[int, ...], right: tuple[int, ...]) -> str:
     return f"With ({value:g}, {divisor}, {least}): expected {right[place]}, got {numbers[place]}."
 
 
+def _judge_defaults(function: Callable[..., object], calls: Calls) -> None:
+    for given in ((3, 4), (12, 5), (3,), (12,), (52,)):
+        if not accepts(function, given, {}):
+            continue  # the exercise's signature has defaults, but they are no part of the rounding
+        try:
+            number = calls(function, *given)
+        except Wrong as wrong:
+            raise Wrong("wrong-default", wrong.detail) from None
+        if number != rounded(*given):
+            raise Wrong("wrong-default", f"With {given}: expected {rounded(*given)}, got {number}.")
+
+
 def _judge_refusal(function: Callable[..., object], calls: Calls) -> None:
-    for question in ((5, 8, 31), (50, 8, 31), (5, 8, 12)):
+    for question in ((5, 4, 12), (7, 5, 15)):  # multiples of the divisor, but not of 8
+        try:
+            fits = calls(function, *question) == question[2]
+        except Wrong as wrong:
+            raise Wrong("divisor-hard-coded", wrong.detail) from None
+        if not fits:
+            raise Wrong("wrong-values", "With ({}, {}, {}).".format(*question))
+    for question in ((5, 8, 31), (50, 8, 31), (5, 8, 12), (5, 8, 4), (5, 16, 24), (3, 5, 8)):
         try:
             with calls.watch():
                 function(*question)

@@ -9,7 +9,7 @@ from itertools import combinations
 
 from seglib.backbones.mobilenetv2 import SETTINGS
 from seglib.layers import make_divisible
-from seglib.teach.answers import Calls, function_answer, real_number, whole_number
+from seglib.teach.answers import Calls, function_answer, plain, real_number, whole_number
 from seglib.teach.chapters.ch01_rounding import rounded
 from seglib.teach.tasks import MISTAKES_OF, Wrong
 
@@ -32,12 +32,18 @@ def widths(width_mult: float, mistakes: Sequence[str] = (), everywhere: bool = T
     if "multiplier-ignored" in mistakes:
         width_mult = 1.0
     outside = mistakes if everywhere else ()
+    kept = {"kept-below-width-1", "kept-below-width-1 rows"} & {*mistakes}
     stem: float = 32 if "stem-not-scaled" in mistakes else _fit(32 * width_mult, outside)
+    if {"kept-below-width-1", "kept-below-width-1 stem"} & {*mistakes}:
+        stem = _fit(32 * max(1.0, width_mult), outside)
     if "stem-not-rounded" in mistakes:
         stem = int(32 * width_mult)
+    if "rounded-twice stem" in mistakes:
+        stem = _fit(int(32 * width_mult), outside)
     rows: list[float] = []
     for _, c, _, _ in SETTINGS:
         wanted = (rows[-1] if "scaled-twice" in mistakes and rows else c) * width_mult
+        wanted = max(float(c), wanted) if kept else wanted
         rows.append(int(wanted) if "width-overwritten" in mistakes else _fit(wanted, mistakes))
     fixed, shrunk = "last-layer-fixed" in mistakes, "last-layer-shrunk" in mistakes
     factor = min(1.0, width_mult) if fixed else width_mult
@@ -62,7 +68,7 @@ def judge_widths(answer: object) -> Iterator[str]:
     calls = Calls()
     found: list[list[object]] = []
     for width_mult in _MULTIPLIERS:
-        given = calls(function, width_mult)
+        given = plain(calls(function, width_mult))
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
             kind = type(given).__name__
             raise Wrong("wrong-type", f"A list of nine widths is asked for, got {kind}.")
@@ -70,8 +76,7 @@ def judge_widths(answer: object) -> Iterator[str]:
             raise Wrong("wrong-shape", f"Nine widths are asked for, got {len(given)}.")
         found.append(list(given))
     yield "dtype"
-    places = [*range(1, 8), 0, 8]
-    for place in places:
+    for place in (*range(1, 8), 0, 8):
         for item in (row[place] for row in found):
             if isinstance(item, float) and math.isfinite(item) and not item.is_integer():
                 raise Wrong(
@@ -92,7 +97,10 @@ def judge_widths(answer: object) -> Iterator[str]:
 
 
 def _width_mistake(numbers: list[list[int]], right: list[list[float]]) -> str:
-    forms = (*_WIDTH_MISTAKES, "rounded-twice to nearest")
+    forms = (
+        *_WIDTH_MISTAKES, "rounded-twice to nearest", "rounded-twice stem",
+        "kept-below-width-1 stem", "kept-below-width-1 rows",
+    )  # fmt: skip
     singles = [(mistake,) for mistake in forms]
     for mistakes in (*singles, *combinations(forms, 2)):
         for everywhere in (True, False):
@@ -114,11 +122,15 @@ _OTHERS: Table = ((2, 20, 2, 2), (6, 44, 1, 1), (1, 88, 2, 2))
 _COUNT_MISTAKES = (
     "widths-not-rounded",
     "widths-not-rounded as a float",
+    "widths-not-rounded to nearest",
+    "rule-forgotten",
     "stem-not-scaled",
+    "stem-not-scaled below 1",
     "stem-forgotten",
     "batchnorm-forgotten",
     "expansion-at-ratio-1",
     "classifier-counted",
+    "classifier-counted without classes",
     "settings-ignored",
     "repeats-forgotten",
     "multiply-adds-counted",
@@ -131,12 +143,17 @@ def parameters(settings: Table, hundredths: int, mistake: str = "") -> float:
 
     def fit(channels: int) -> float:
         wanted = channels * hundredths / 100
+        if mistake.startswith("widths-not-rounded t"):
+            return round(wanted)
         if mistake == "widths-not-rounded":
             return int(wanted)
+        if mistake == "rule-forgotten":
+            return rounded(wanted, mistakes=[mistake])
         return wanted if mistake == "widths-not-rounded as a float" else make_divisible(wanted)
 
     norm = 0 if mistake == "batchnorm-forgotten" else 2  # a scale and a shift
     before: float = 32 if mistake == "stem-not-scaled" else fit(32)
+    before = max(before, 32) if mistake == "stem-not-scaled below 1" else before
     total = 0 if mistake == "stem-forgotten" else (27 + norm) * before
     work, size = 27 * before * 112**2, 112
     for t, c, n, s in SETTINGS if mistake == "settings-ignored" else settings:
@@ -150,9 +167,10 @@ def parameters(settings: Table, hundredths: int, mistake: str = "") -> float:
                 total += (before + norm) * hidden
             total += (9 + norm) * hidden + (hidden + norm) * after
             before = after
-    if mistake == "classifier-counted":
+    if mistake.startswith("classifier-counted"):
         last = make_divisible(1280 * max(1.0, hundredths / 100))
-        total += (before + norm) * last + (last + 1) * 1000
+        total += (before + norm) * last
+        total += 0 if mistake.endswith("classes") else (last + 1) * 1000
     return work if mistake == "multiply-adds-counted" else total
 
 
@@ -161,6 +179,9 @@ def widest(settings: Table, budget: int, mistake: str = "") -> int | None:
     steps: Sequence[int] = _STEPS
     if mistake == "stops-at-one":
         steps = range(5, 101)
+    if mistake.startswith("other-range"):
+        first, last = (int(word) for word in mistake.split()[1:])
+        steps = range(first, last + 1)
     if mistake.startswith("coarse-steps"):
         steps = [step for step in _STEPS if step % int(mistake.split()[1]) == 0]
     counting = mistake if mistake in _COUNT_MISTAKES else ""
@@ -173,6 +194,8 @@ def widest(settings: Table, budget: int, mistake: str = "") -> int | None:
     if mistake.startswith("square-law"):
         share = math.sqrt(budget / parameters(settings, 100)) * 100
         return min(200, round(share) if mistake.endswith("nearest") else math.floor(share))
+    if mistake == "over-budget":
+        return min(counts, key=lambda step: abs(counts[step] - budget))
     if not inside:
         return None
     if mistake == "smallest-instead-of-largest":
@@ -184,6 +207,7 @@ def widest(settings: Table, budget: int, mistake: str = "") -> int | None:
     return inside[-1]
 
 
+_RANGES = ("5 199", "5 300", "6 200", "6 201", "10 200", "1 199")
 _BUDGET_FORMS = (
     "smallest-instead-of-largest",
     "one-step-too-far",
@@ -192,6 +216,8 @@ _BUDGET_FORMS = (
     *_COUNT_MISTAKES,
     *(f"square-law {how}" for how in ("down", "nearest")),
     "stops-at-one",
+    "over-budget",
+    *(f"other-range {both}" for both in _RANGES),
     *(f"coarse-steps {step}" for step in (5, 10, 25, 2)),
 )
 
@@ -210,7 +236,7 @@ def _budgets() -> tuple[tuple[Table, int], ...]:
             larger = (parameters(settings, other) for other in _STEPS)
             after = next(other for other in larger if other > count)
             found += [(settings, int(count)), (settings, int(after) - 1)]
-    found.append((SETTINGS, 10**9))
+    found += [(SETTINGS, 10**9), (SETTINGS, int(parameters(SETTINGS, 5)))]
     return tuple(found)
 
 
@@ -227,8 +253,8 @@ def judge_budget(answer: object) -> Iterator[str]:
     yield "values"
     right = [widest(*question) for question in _budgets()]
     if not _same(numbers, right):
-        shares = [100 * math.sqrt(budget / parameters(rows, 100)) for rows, budget in _budgets()]
-        if _same(numbers, shares) or _same(numbers, [min(200.0, share) for share in shares]):
+        roots = [100 * math.sqrt(budget / parameters(rows, 100)) for rows, budget in _budgets()]
+        if _same(numbers, roots) or _same(numbers, [min(200.0, root) for root in roots]):
             raise Wrong("square-law")
         if _same([number and number / 100 for number in numbers], right):
             raise Wrong("hundredths-instead-of-multiplier")
@@ -244,7 +270,8 @@ def judge_budget(answer: object) -> Iterator[str]:
                 raise
             raise Wrong("nothing-fits", wrong.detail) from None
         if value is not None:
-            raise Wrong("nothing-fits")
+            below = isinstance(value, float) and 0 < value < 0.049
+            raise Wrong("other-range" if below else "nothing-fits")
 
 
 def _ask(function: Callable[..., object], calls: Calls, settings: Table, budget: int) -> object:
@@ -264,11 +291,7 @@ def _same(numbers: Sequence[float | None], right: Sequence[float | None]) -> boo
 
 
 def _budget_example(numbers: Sequence[float | None], right: Sequence[float | None]) -> str:
-    place = next(
-        place
-        for place, pair in enumerate(zip(numbers, right, strict=True))
-        if not _same([pair[0]], [pair[1]])
-    )
+    place = next(i for i, known in enumerate(right) if not _same([numbers[i]], [known]))
     settings, budget = _budgets()[place]
     expected, got = right[place], numbers[place]
     wanted = None if expected is None else expected / 100

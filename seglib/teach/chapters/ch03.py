@@ -10,9 +10,10 @@ from torch import nn
 
 from seglib.layers import HardSwish, SqueezeExcite
 from seglib.teach.answers import Calls, attempted_class, judge_values, real_number, whole_number
-from seglib.teach.chapters import ch03_block, ch03_gate
+from seglib.teach.chapters import ch03_block, ch03_flawed, ch03_gate
 from seglib.teach.ownership import refuse_modules
 from seglib.teach.probing import Case, Make, Probe, judge_module, same
+from seglib.teach.shapes import by_position
 from seglib.teach.tasks import MISTAKES_OF, Exercise, Task, Wrong
 
 Variants = Callable[[], Iterator[tuple[str, Callable[[int], Probe]]]]
@@ -67,6 +68,8 @@ def _prediction(answer: object) -> tuple[dict[str, object], dict[str, dict[objec
     sums = c + width
     wrong["parameters"] |= {
         2 * c * width: "bias-forgotten",
+        2 * c * width + c: "bias-forgotten",
+        2 * c * width + width: "bias-forgotten",
         2 * c * width + 2 * sums: "batchnorm-counted",
         2 * c * width + 3 * sums: "batchnorm-counted",
         c * width: "one-layer-only",
@@ -147,7 +150,7 @@ def _judge_forms(
             if "gradients" in reached:
                 continue
             if reached[-1] == "parameter count":
-                make = (lambda **given: answer(*given.values())) if positional else answer
+                make = by_position(answer) if positional else answer
                 probes = [Probe(make, case, Calls().watch) for case in cases]
                 raise Wrong(_closer(probes, variants) or wrong.name, wrong.detail) from None
             raise
@@ -177,7 +180,7 @@ GATE_CASES = tuple(
         (40, 4, 3, (2, 1)),
         (72, 4, 2, (1, 1)),
         (16, 2, 2, (1, 1)),
-        (24, 3, 3, (1, 2)),
+        (24, 3, 1, (1, 2)),
         (96, 16, 2, (2, 2)),
     )
 )
@@ -248,7 +251,7 @@ def block(
 
 @cache
 def _block_probe(index: int, place: int) -> Probe:
-    return ch03_block.probe(ch03_block.RECIPES[index][1], BLOCK_CASES[place])
+    return ch03_flawed.probe(ch03_block.RECIPES[index][1], BLOCK_CASES[place])
 
 
 def _block_variants() -> Iterator[tuple[str, Callable[[int], Probe]]]:
@@ -260,7 +263,7 @@ def _judge_block(answer: object) -> Iterator[str]:
     yield "shape"
     positional = attempted_class(answer, _BLOCK_NAMES)
     assert callable(answer)
-    forms = (partial(ch03_block.FlawedBlock, form) for form in ch03_block.FORMS[1:])
+    forms = (partial(ch03_flawed.FlawedBlock, form) for form in ch03_block.FORMS[1:])
     yield from _judge_forms(answer, [block, *forms], BLOCK_CASES, _block_variants, positional)
 
 
