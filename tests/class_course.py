@@ -12,9 +12,11 @@ from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
-from seglib.classroom.gradebook import open_gradebook
+from seglib.classroom.gradebook import open_gradebook, store_roster
+from seglib.classroom.roster import Student
 
 ASSIGNMENT = "01_rule"
+CLASS = [Student("ann", "Ann", "Lee", "ann@example.org", "17"), Student("bob"), Student("李明")]
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 SETUP = "import math"
 ROUND_DOWN = "def round_down(value):\n    return math.floor(value / 8) * 8"
@@ -72,7 +74,7 @@ def open_course(course: Path) -> NbGraderAPI:
 
 
 def make_course(course: Path) -> Path:
-    """Write the source and release it; gives `course`."""
+    """Write the source and release it; enter the class; gives `course`."""
     folder = course / "source" / ASSIGNMENT
     folder.mkdir(parents=True)
     nbformat.write(source_notebook(), folder / NOTEBOOK)
@@ -81,6 +83,7 @@ def make_course(course: Path) -> Path:
         pass
     result = open_course(course).generate_assignment(ASSIGNMENT)
     assert result["success"], result
+    store_roster(course, CLASS)
     return course
 
 

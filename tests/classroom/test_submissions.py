@@ -17,7 +17,6 @@ from class_course import (
     WIDTHS_TEST,
     Cell,
     by_id,
-    make_course,
     release_path,
     released,
     solved,
@@ -31,21 +30,16 @@ IDS = ["setup", "task_round_down", "answer_round_down", "round_down", "answer_wi
 IDS += ["question", "why"]
 
 
-@pytest.fixture(scope="module")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_course(tmp_path_factory.mktemp("class") / "course")
+@pytest.fixture
+def cells(released_course: Path) -> list[Cell]:
+    return solved(released_course)
 
 
 @pytest.fixture
-def cells(course: Path) -> list[Cell]:
-    return solved(course)
-
-
-@pytest.fixture
-def read(course: Path, tmp_path: Path) -> Callable[[list[Cell]], Submission]:
+def read(released_course: Path, tmp_path: Path) -> Callable[[list[Cell]], Submission]:
     def read(cells: list[Cell]) -> Submission:
         path = write_notebook(tmp_path / "ann.ipynb", cells)
-        return read_submission(path, release_path(course))
+        return read_submission(path, release_path(released_course))
 
     return read
 
@@ -66,8 +60,8 @@ def test_a_usual_submission_is_taken_as_it_is(cells: list[Cell], read: Read) -> 
     assert [cell.grade_id for cell in submission.cells if cell.grade_id] == IDS
 
 
-def test_the_untouched_release_has_no_answer(course: Path, read: Read) -> None:
-    submission = read(released(course))
+def test_the_untouched_release_has_no_answer(released_course: Path, read: Read) -> None:
+    submission = read(released(released_course))
     assert submission.lines == ()
     assert submission.written == ""
     assert sources(submission)[1] == STUB
@@ -259,7 +253,7 @@ def test_a_book_is_cut(cells: list[Cell], read: Read) -> None:
 
 @pytest.mark.parametrize("version", [2, 3, None])
 def test_other_formats_are_read(
-    cells: list[Cell], course: Path, tmp_path: Path, version: int | None
+    cells: list[Cell], released_course: Path, tmp_path: Path, version: int | None
 ) -> None:
     tree: dict[str, object] = {"metadata": {}, "cells": cells}
     if version is not None:
@@ -272,7 +266,7 @@ def test_other_formats_are_read(
         tree = {"nbformat": version, "worksheets": [{"cells": [heading, *old]}]}
     path = tmp_path / "old.ipynb"
     path.write_text(json.dumps(tree), encoding="utf-8")
-    submission = read_submission(path, release_path(course))
+    submission = read_submission(path, release_path(released_course))
     assert sources(submission) == CODE
     assert submission.written == ANSWER
     assert submission.lines == ()
@@ -280,12 +274,12 @@ def test_other_formats_are_read(
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
 def test_other_encodings_are_read(
-    cells: list[Cell], course: Path, tmp_path: Path, encoding: str
+    cells: list[Cell], released_course: Path, tmp_path: Path, encoding: str
 ) -> None:
     cells.append(markdown("Größe"))
     path = tmp_path / "other.ipynb"
     path.write_text(json.dumps({"cells": cells}, ensure_ascii=False), encoding=encoding)
-    submission = read_submission(path, release_path(course))
+    submission = read_submission(path, release_path(released_course))
     assert sources(submission) == CODE
     assert bool(submission.lines) == (encoding == "cp1252")
 
@@ -310,32 +304,34 @@ def test_other_encodings_are_read(
     ],
 )
 def test_what_is_no_notebook_is_told(
-    course: Path, tmp_path: Path, content: bytes, what: str
+    released_course: Path, tmp_path: Path, content: bytes, what: str
 ) -> None:
     path = tmp_path / "broken.ipynb"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=what) as caught:
-        read_submission(path, release_path(course))
+        read_submission(path, release_path(released_course))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_told(course: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_told(released_course: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="can't be read"):
-        read_submission(tmp_path / "none.ipynb", release_path(course))
+        read_submission(tmp_path / "none.ipynb", release_path(released_course))
 
 
-def test_unfit_fields_are_left_out(course: Path, tmp_path: Path, cells: list[Cell]) -> None:
+def test_unfit_fields_are_left_out(
+    released_course: Path, tmp_path: Path, cells: list[Cell]
+) -> None:
     odd: list[object] = [1, None, "x", {}, {"cell_type": 5, "source": {"a": 1}}]
     odd += [{"cell_type": "code", "metadata": [], "source": ["a = '", 3, "\ud800\x1b'"]}]
     path = tmp_path / "odd.ipynb"
     path.write_text(json.dumps({"cells": [*odd, *cells], "metadata": 3}), encoding="utf-8")
-    submission = read_submission(path, release_path(course))
+    submission = read_submission(path, release_path(released_course))
     assert submission.lines == ("cells that are none were left out: 3",)
     assert sources(submission) == ["a = '��'", *CODE]
     assert all("\ud800" not in cell.source for cell in submission.cells)
 
 
-def test_many_changes_are_counted(course: Path, read: Read, cells: list[Cell]) -> None:
+def test_many_changes_are_counted(released_course: Path, read: Read, cells: list[Cell]) -> None:
     copies = [by_id(cells, "round_down") | {"source": f"x{n} = {n}"} for n in range(60)]
     lines = read([*cells, *copies]).lines
     assert len(lines) == 41
