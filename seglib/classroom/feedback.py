@@ -158,13 +158,11 @@ def remove_autograded(course: Path, assignment: str, student: str) -> None:
         shutil.rmtree(course / step / student / assignment, ignore_errors=True)
 
 
-def write_feedback(course: Path, assignment: str) -> list[str]:
-    """Write `feedback/STUDENT/ASSIGNMENT/ASSIGNMENT.html` for everybody with a graded notebook.
-
-    Not for use in several threads: nbgrader changes the process's working directory meanwhile.
+def generate_pages(course: Path, assignment: str) -> list[str]:
+    """Run nbgrader's converter for everybody with a graded notebook, one by one.
 
     Returns:
-        A line for each student whose page could not be written; the others' are.
+        A line for each student whose page could not be written.
     """
     found = (course / "autograded").glob(f"*/{assignment}/{assignment}.ipynb")
     lines, before = [], Path.cwd()
@@ -185,6 +183,9 @@ def _generate(course: Path, assignment: str, student: str) -> str:
     config.CourseDirectory.assignment_id = assignment
     config.CourseDirectory.student_id = student
     config.GenerateFeedback.force = True
+    config.HTMLExporter.exclude_input_prompt = True
+    config.HTMLExporter.exclude_output_prompt = True
+    config.HTMLExporter.exclude_anchor_links = True
     result = capture_log(GenerateFeedback(CourseDirectory(config=config), config=config))
     if result["success"]:
         return ""

@@ -17,10 +17,10 @@ from sqlalchemy import text
 
 from seglib.classroom.feedback import (
     comment_places,
+    generate_pages,
     item_comment,
     remove_autograded,
     write_autograded,
-    write_feedback,
 )
 from seglib.classroom.records import ItemRecord, Record
 from seglib.classroom.roster import Student
@@ -40,6 +40,7 @@ __all__ = [
 
 FAILED = "This submission could not be graded; ask your instructor."
 NO_ANSWER = "No response."  # as nbgrader says it
+WAITING = "Not graded yet."
 
 
 @contextmanager
@@ -189,10 +190,35 @@ def _store_comments(notebook: SubmittedNotebook, places: dict[str, str], record:
         if record.status == "failed":
             comment = FAILED
         elif entry.name in written:
-            comment = "" if record.written else NO_ANSWER
+            waits = entry.auto_comment == WAITING  # until the page is written again
+            comment = (WAITING if waits else "") if record.written else NO_ANSWER
         else:
             comment = "\n\n".join(said.get(entry.name, []))
         entry.auto_comment = comment or None
+
+
+def write_feedback(course: Path, assignment: str) -> list[str]:
+    """Write `feedback/STUDENT/ASSIGNMENT/ASSIGNMENT.html` for everybody with a graded notebook.
+
+    Not for use in several threads: nbgrader changes the process's working directory meanwhile.
+
+    Returns:
+        A line for each student whose page could not be written; the others' are.
+    """
+    with open_gradebook(course) as gradebook:
+        for book in gradebook.notebook_submissions(assignment, assignment):
+            waiting = {
+                grade.name
+                for grade in book.grades
+                if grade.cell.cell_type == "markdown"
+                and grade.needs_manual_grade
+                and grade.manual_score is None
+            }
+            for entry in book.comments:
+                if entry.name in waiting or entry.auto_comment == WAITING:
+                    entry.auto_comment = WAITING if entry.name in waiting else None
+        gradebook.db.commit()
+    return generate_pages(course, assignment)
 
 
 @dataclass(frozen=True)

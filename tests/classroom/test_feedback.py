@@ -21,7 +21,12 @@ from class_course import (
 from nbgrader.nbgraderformat import reads
 
 from seglib.classroom.feedback import harmless
-from seglib.classroom.gradebook import store_scores, write_autograded, write_feedback
+from seglib.classroom.gradebook import (
+    open_gradebook,
+    store_scores,
+    write_autograded,
+    write_feedback,
+)
 from seglib.classroom.records import ItemRecord, Record
 from seglib.classroom.submissions import Submission, read_submission
 
@@ -118,6 +123,21 @@ def test_the_page_shows_answers_scores_and_comments(course: Path) -> None:
     assert "It rounds up." in page
     assert ANSWER in page
     assert f"data:image/png;base64,{PNG}" in page
+
+
+def test_the_page_says_what_waits_for_the_teacher(course: Path) -> None:
+    submission = hand_in(course, "ann", solved(course))
+    write_autograded(course, ASSIGNMENT, "ann", submission, outputs_of(submission))
+    write_feedback(course, ASSIGNMENT)
+    assert "Not graded yet." in feedback(course, "ann")
+    with open_gradebook(course) as gradebook:
+        grade = gradebook.find_grade("why", ASSIGNMENT, ASSIGNMENT, "ann")
+        grade.manual_score, grade.needs_manual_grade = 2.0, False
+        gradebook.db.commit()
+    hand_in(course, "ann", solved(course))
+    write_feedback(course, ASSIGNMENT)
+    assert "Not graded yet." not in feedback(course, "ann")
+    assert "(Score: 9.0 / 13.0)" in feedback(course, "ann")
 
 
 def test_the_graded_notebook_is_one_for_nbgrader(course: Path) -> None:
