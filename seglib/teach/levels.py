@@ -85,7 +85,7 @@ def number_objects(labels: Tensor) -> Tensor:
     return numbers
 
 
-def make_head(kind: Kind, widths: Sequence[int], seed: int) -> nn.Module:
+def make_head(kind: Kind, widths: Sequence[int], seed: int, channels: int = CHANNELS) -> nn.Module:
     """A small head with fresh weights; "sum" and "separate" begin with the same ones.
 
     Args:
@@ -93,25 +93,31 @@ def make_head(kind: Kind, widths: Sequence[int], seed: int) -> nn.Module:
             the finest result alone.
         widths: channels of the maps.
         seed: of the weights.
+        channels: of the pyramid and of the branches, a multiple of 32.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "finest":
-            return FinestLevel(widths, NUM_CLASSES, CHANNELS)
-        head = FPNHead(widths, NUM_CLASSES, fpn_channels=CHANNELS, head_channels=CHANNELS)
+            return FinestLevel(widths, NUM_CLASSES, channels)
+        head = FPNHead(widths, NUM_CLASSES, fpn_channels=channels, head_channels=channels)
         if kind == "separate":
-            apart = WithoutTopDown(widths, CHANNELS)
+            apart = WithoutTopDown(widths, channels)
             apart.load_state_dict(head.fpn.state_dict())
             head.fpn = apart
     return head
 
 
 def train_head(
-    streets: Streets, kind: Kind, levels: Sequence[int], seed: int, steps: int
+    streets: Streets,
+    kind: Kind,
+    levels: Sequence[int],
+    seed: int,
+    steps: int,
+    channels: int = CHANNELS,
 ) -> nn.Module:
     """Train a head on some of the frozen maps, and return it in eval mode."""
     maps = [streets.maps[level] for level in levels]
-    head = make_head(kind, [x.shape[1] for x in maps], seed)
+    head = make_head(kind, [x.shape[1] for x in maps], seed, channels)
     optimizer = torch.optim.AdamW(head.parameters(), lr=LR)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):

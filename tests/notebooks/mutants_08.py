@@ -37,12 +37,29 @@ MUTANTS = [
     (MODULE, "self.branches[0](maps[0])", "self.branches[0](maps[1])"),
     (MODULE, "range(1, len(maps))", "range(2, len(maps))"),
     (MODULE, "total = total + x", "total = total - x"),
+    (
+        MODULE,
+        "(in_channels, out_channels, kernel_size=3, stride=2, padding=1)",
+        "(in_channels, out_channels, kernel_size=3, stride=2, padding=0)",
+    ),
+    (
+        MODULE,
+        "(out_channels, out_channels, kernel_size=3, stride=2, padding=1)",
+        "(out_channels, out_channels, kernel_size=3, stride=1, padding=1)",
+    ),
+    (MODULE, "len(features) != len(self", "len(features) == len(self"),
+    (MODULE, "fpn_channels: int = 256", "fpn_channels: int = 156"),
+    (MODULE, "head_channels: int = 128", "head_channels: int = 928"),
+    (MODULE, "sizes = [x.shape[-2:]", "sizes = [x.shape[-1:]"),
+    (MODULE, "maps += self.extra_blocks", "maps |= self.extra_blocks"),
 ]
 
 # These compute what the original computes, so that nothing can notice them.
+_FOUR = (
+    "maps are (N, C, H, W), and convolutions keep the number of dimensions; of four, those from "
+    "index 4 − 2 on are those from index 2 on: shape[-2:] == shape[2:] == (H, W)"
+)
 EQUIVALENT: dict[tuple[str, str, str], str] = {
-    (MODULE, "x.shape[-2:] for x in maps", "x.shape[+2:] for x in maps"): (
-        "a map has four dimensions: the last two are those from the second on"
-    ),
-    (MODULE, "lateral.shape[-2:]", "lateral.shape[+2:]"): "the same",
+    (MODULE, "x.shape[-2:] for x in maps", "x.shape[+2:] for x in maps"): _FOUR,
+    (MODULE, "lateral.shape[-2:]", "lateral.shape[+2:]"): _FOUR,
 }
