@@ -1,9 +1,11 @@
 """Chapter 05's exercises: right answers in several hands, wrong ones with the fitting slug."""
 
 import copy
+from functools import partial
 from itertools import accumulate
 from operator import mul
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,8 @@ def test_prediction() -> None:
     assert check("05.predict", list(RIGHT_NUMBERS.values())).passed
     as_torch = {**RIGHT_NUMBERS, "shape": torch.Size((1, 512, 29, 38)), "parameters": 379_392.0}
     assert check("05.predict", as_torch).passed
+    as_numpy = {name: np.array(value) for name, value in RIGHT_NUMBERS.items()}
+    assert check("05.predict", as_numpy).passed
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,13 @@ def test_prediction() -> None:
         ({"parameters": WEIGHTS}, "forgot-batchnorm"),
         ({"parameters": 379_392 - 2 * 512}, "forgot-batchnorm"),
         ({"parameters": 379_392 - 256 * 512 - 2 * 512}, "projection-forgotten"),
-        ({"parameters": 379_392 - 256 * 512}, "wrong-values"),
+        ({"parameters": 379_392 - 256 * 512}, "projection-forgotten"),
+        ({"parameters": 379_392 + 1}, "wrong-values"),
+        ({"parameters": 379_392 + 2560 + 4}, "buffers-counted"),
+        (
+            {"multiply_adds": 519_241_728 + 9 * 128 * 128 * (57 * 75 - 29 * 38)},
+            "macs-at-input-resolution",
+        ),
         ({"parameters": 379_392 + 128 + 128 + 512 + 512}, "bias-counted"),
         ({"parameters": 379_392 + 2560}, "buffers-counted"),
         ({"parameters": 379_392 - 9 * 128 * 127}, "depthwise-counted"),
@@ -220,6 +230,7 @@ def test_right_blocks(answer: object) -> None:
     assert [stage for stage, _ in report.stages] == list(STAGES)
 
 
+_SIDE = "if stride != 1 or in_channels != out_channels"
 _CONV2 = "channels, channels, 3, second, dilation, dilation,"
 WRONG = {
     "relu before the sum": (
@@ -249,6 +260,41 @@ WRONG = {
         ("F.relu(self.bn2", "F.relu6(self.bn2"),
         ("F.relu(shortcut", "F.relu6(shortcut"),
     ),
+    "relu on any shortcut": (
+        "relu-on-shortcut",
+        ("F.relu(shortcut +", "F.relu(F.relu(shortcut) +"),
+    ),
+    "relu6 inside": (
+        "relu6-instead-of-relu",
+        ("F.relu(self.bn1", "F.relu6(self.bn1"),
+        ("F.relu(self.bn2", "F.relu6(self.bn2"),
+    ),
+    "relu6 after the sum": ("relu6-instead-of-relu", ("F.relu(shortcut", "F.relu6(shortcut")),
+    "no projection to fewer channels": (
+        "projection-by-stride-only",
+        (_SIDE, "if stride != 1 or in_channels < out_channels"),
+    ),
+    "no projection to more channels": (
+        "projection-by-stride-only",
+        (_SIDE, "if stride != 1 or in_channels > out_channels"),
+    ),
+    "projection where dilated": ("wrong-parameter-count", (_SIDE, _SIDE + " or dilation > 1")),
+    "no dilation with a stride": (
+        "dilation-ignored",
+        ("out_channels = 4", "dilation = dilation if stride == 1 else 1; out_channels = 4"),
+    ),
+    "leaky": ("wrong-values", ("F.relu(self.bn1", "F.leaky_relu(self.bn1")),
+    "subtracts": ("wrong-values", ("F.relu(shortcut + y)", "F.relu(shortcut - y)")),
+    "halved sum": ("wrong-values", ("F.relu(shortcut + y)", "F.relu(shortcut + y / 2)")),
+    "activation before the norm": (
+        "wrong-values",
+        ("F.relu(self.bn2(self.conv2(y)))", "self.bn2(F.relu(self.conv2(y)))"),
+    ),
+    "drops at random": (
+        "wrong-train-eval",
+        ("F.relu(shortcut + y)", "F.dropout(F.relu(shortcut + y), 0.1, self.training)"),
+    ),
+    "a tuple": ("wrong-type", ("return F.relu(shortcut + y)", "return (F.relu(shortcut + y),)")),
     "styles swapped": ("styles-swapped", ("if caffe else", "if not caffe else")),
     "always pytorch": ("style-ignored", ("(stride, 1) if caffe else (1, stride)", "(1, stride)")),
     "always caffe": ("style-ignored", ("(stride, 1) if caffe else (1, stride)", "(stride, 1)")),
@@ -392,6 +438,15 @@ def test_wrong_blocks(wrong: str) -> None:
     assert not report.passed
     assert report.attempted
     assert [failure.name for failure in report.failures] == [slug], report
+
+
+def test_the_name_does_not_depend_on_what_was_checked_before() -> None:
+    ch05._probe.cache_clear()
+    ch05._known_progress.cache_clear()
+    for wrong in ("subtracts", "drops at random", "no stride", "projection at stride 1"):
+        slug, *changes = WRONG[wrong]
+        report = check("05.bottleneck", block(*changes))
+        assert [failure.name for failure in report.failures] == [slug], report
 
 
 def test_the_librarys_block_is_refused() -> None:
@@ -563,6 +618,12 @@ _DILATES = "d = rate * conv.dilation[0]"
         ("raised-exception", dense(("for block in stage:", "for block in stage.blocks:"))),
         ("wrong-signature", lambda: None if 1 > 2 else 3),
         ("wrong-values", dense((_DILATES, "d = 3 * conv.dilation[0]"))),
+        ("wrong-values", dense((_DILATES, "d = rate + conv.dilation[0] - 1"))),
+        ("dilation-not-multiplied", dense((_DILATES, "d = max(rate, conv.dilation[0])"))),
+        ("padding-forgotten", dense(("conv.padding = (d, d)", "conv.padding = (1, 1)"))),
+        ("changes-weights", dense(("    return stage", "    return stage.float()"))),
+        ("changes-stage", dense(("copy.deepcopy(stage)", "copy.copy(stage)"))),
+        ("stride-kept", lambda stage: copy.deepcopy(stage)),
     ],
 )  # fmt: skip
 def test_wrong_dense_stages(slug: str, answer: object) -> None:
@@ -637,7 +698,18 @@ def test_plan_is_the_librarys() -> None:
                 assert ch05_plan.stage_plan(blocks, output_stride, grid) == expected
 
 
-@pytest.mark.parametrize("answer", [plan(), other_plan])
+def as_arrays(blocks, output_stride, multi_grid):  # type: ignore
+    return [np.array(stage) for stage in other_plan(blocks, output_stride, multi_grid)]
+
+
+class Planner:
+    def __call__(self, blocks, output_stride, multi_grid=None):  # type: ignore
+        return other_plan(blocks, output_stride, multi_grid)
+
+
+@pytest.mark.parametrize(
+    "answer", [plan(), other_plan, as_arrays, Planner(), partial(other_plan)], ids=range(5)
+)
 def test_right_plans(answer: object) -> None:
     report = check("05.stage_plan", answer)
     assert report.passed, report
@@ -679,6 +751,30 @@ _ROWS = "[(stride, first)] + [(1, rate)] * (n - 1)"
         (
             "accepts-wrong-length",
             [("if len(multi_grid) != blocks[-1]:", "if multi_grid is None:")],
+        ),
+        (
+            "accepts-wrong-length",
+            [("len(multi_grid) != blocks[-1]", "len(multi_grid) < blocks[-1]")],
+        ),
+        (
+            "accepts-wrong-length",
+            [("len(multi_grid) != blocks[-1]", "len(multi_grid) > blocks[-1]")],
+        ),
+        ("accepts-wrong-length", [("if multi_grid is not None:", "if multi_grid:")]),
+        ("accepts-wrong-length", [("raise ValueError", "return ValueError")]),
+        (
+            "wrong-values",
+            [("if multi_grid is not None:", "if multi_grid and max(multi_grid) > 1:")],
+        ),
+        (
+            "wrong-values",
+            [("[], 4, 1", "[], 4, 1; output_stride = max(output_stride, 8)")],
+        ),
+        ("raised-exception", [("stages, reached", "blocks = blocks[:4]; stages, reached")]),
+        ("wrong-shape", [("return stages", "return [[(*r, 1) for r in rows] for rows in stages]")]),
+        (
+            "changes-arguments",
+            [("    return stages", "    if multi_grid: multi_grid.clear()\n    return stages")],
         ),
         ("wrong-exception", [("raise ValueError", "raise IndexError")]),
         ("wrong-exception", [("raise ValueError(\"multi_grid\")", "assert False")]),

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cache, partial
 
 import torch
+from torch import nn
 
 from seglib.teach.answers import Calls, attempted_class, judge_values, shape_or_number
 from seglib.teach.chapters import ch05_dense, ch05_plan
@@ -45,6 +46,7 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
         2 * caffe: "counted-twice",
         weights * _LARGE: "macs-at-input-resolution",
         (weights - shortcut) * _LARGE: "macs-at-input-resolution",
+        pytorch + middle * (_LARGE - _SMALL): "macs-at-input-resolution",
         weights: "pixels-forgotten",
         (weights - shortcut) * _SMALL: "projection-forgotten",
         pytorch - shortcut * _SMALL: "projection-forgotten",
@@ -71,6 +73,7 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
             weights: "forgot-batchnorm",
             weights + norms - outer_norm: "forgot-batchnorm",
             weights - shortcut: "projection-forgotten",
+            weights - shortcut + norms: "projection-forgotten",
             weights - shortcut + norms - outer_norm: "projection-forgotten",
             narrow + 4 * quarter + 2 * outer_norm: "quarter-of-input",
             narrow: "quarter-of-input",
@@ -79,6 +82,7 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
             weights + norms + norms // 2: "bias-counted",
             weights + norms // 2: "bias-counted",
             weights + 2 * norms: "buffers-counted",
+            weights + 2 * norms + 4: "buffers-counted",  # num_batches_tracked, too
         },
         "multiply_adds": {caffe: "styles-swapped", **common},
         "caffe_multiply_adds": {pytorch: "styles-swapped", **common},
@@ -109,6 +113,7 @@ CASES = (
     _case(8, 2, 1, 2, True),
     _case(6, 3, 2, 2, True),
     _case(6, 3, 2, 3, False),
+    _case(12, 2, 1, 1, False),
 )
 
 _INDICES = range(len(RECIPES))
@@ -167,8 +172,11 @@ def _known_progress(index: int, case: int) -> tuple[object, ...]:
 def _progress(probe: Probe) -> tuple[object, ...]:
     """The output's shape or the error, and the shapes of all convolutions' outputs on the way."""
     fact, shapes = probe.facts("shape"), Shapes()
-    with suppress(Crashed, Wrong), torch.no_grad(), shapes:
-        probe.forward(probe.x.to(torch.float32))
+    with suppress(Crashed, Wrong), torch.no_grad():
+        parameters = nn.Module.parameters(probe.module)
+        dtype = next((one.dtype for one in parameters), torch.float32)  # later stages change it
+        with shapes:
+            probe.forward(probe.x.to(dtype))
     return (fact[-1], shapes.found)
 
 

@@ -19,11 +19,16 @@ from seglib.teach.shapes import Shapes
 from seglib.teach.tasks import Wrong
 
 # Mistakes that exclude each other; a word behind one tells a second form of it.
-_REST = ("padding-forgotten", "shortcut-still-strided", "stride-kept", "dilation-forgotten")
+_REST = (
+    "padding-forgotten", "padding-forgotten always", "shortcut-still-strided", "stride-kept",
+    "stride-kept always", "dilation-forgotten",
+)  # fmt: skip
 _FIRST = (
     "first-block-dilated", "behind-the-stride-undilated", "dilation-grows", "shortcut-counted",
 )  # fmt: skip
-_SET = ("dilation-not-multiplied", "dilation-not-multiplied always")
+_SET = (
+    "dilation-not-multiplied", "dilation-not-multiplied always", "dilation-not-multiplied larger",
+)  # fmt: skip
 _RATE = ("rate-hard-coded",)
 
 
@@ -33,6 +38,8 @@ def dense(stage: nn.Module, *mistakes: str) -> nn.Module:
     With `mistakes`, as somebody who makes them would write it.
     """
     stage = copy.deepcopy(stage)
+    if "stride-kept always" in mistakes:
+        return stage
     total = math.prod(conv.stride[0] for _, conv in _main_path(stage))
     rate = 1
     for block, conv in _main_path(stage):
@@ -41,10 +48,14 @@ def dense(stage: nn.Module, *mistakes: str) -> nn.Module:
             dilation = factor * conv.dilation[0]
             if "dilation-not-multiplied always" in mistakes:
                 dilation = factor
+            elif "dilation-not-multiplied larger" in mistakes:
+                dilation = max(factor, conv.dilation[0])
             elif "dilation-not-multiplied" in mistakes:
                 dilation = factor if factor > 1 else conv.dilation[0]
             conv.dilation = (dilation, dilation)
-            if "padding-forgotten" not in mistakes:
+            if "padding-forgotten always" in mistakes:
+                conv.padding = (1, 1)
+            elif "padding-forgotten" not in mistakes:
                 conv.padding = (dilation, dilation)
         rate *= conv.stride[0]
         if "stride-kept" not in mistakes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from seglib.teach.answers import Calls, function_answer, whole_number
+from seglib.teach.answers import Calls, function_answer, plain, whole_number
 from seglib.teach.interrupting import TimeLimit
 from seglib.teach.probing import explain
 from seglib.teach.tasks import MISTAKES_OF, NotAttempted, Wrong
@@ -83,10 +83,12 @@ _PLANS: tuple[Question, ...] = (
     ((2, 1, 2, 2, 4), 64, None),
     ((2, 1, 2, 2, 4), 16, (1, 2, 1, 3)),
     ((2, 2, 2, 2), 4, (3, 1)),
+    ((3, 4, 6, 3), 16, (1, 1, 1)),
 )
 _WRONG_LENGTHS: tuple[Question, ...] = (
     ((3, 4, 23, 7), 16, (1, 2, 4)),
     ((2, 2, 2, 2), 8, (1, 2, 4)),
+    ((3, 4, 6, 3), 16, ()),
 )
 
 
@@ -128,14 +130,19 @@ def _ask(call: Callable[..., object], question: Question) -> list[list[tuple[obj
     """A plan as lists, if it is one."""
     blocks, output_stride, multi_grid = question
     given = list(blocks), None if multi_grid is None else list(multi_grid)
-    plan = call(given[0], output_stride, given[1])
+    plan = plain(call(given[0], output_stride, given[1]))
     if given[0] != list(blocks) or (multi_grid is not None and given[1] != list(multi_grid)):
         raise Wrong("changes-arguments")
     if isinstance(plan, (str, bytes)) or not isinstance(plan, Sequence):
         raise Wrong("wrong-type", f"A list of lists is asked for, got {type(plan).__name__}.")
-    if not all(isinstance(rows, Sequence) and not isinstance(rows, str) for rows in plan):
+    return [_stage(rows) for rows in plan]
+
+
+def _stage(rows: object) -> list[tuple[object, object]]:
+    rows = plain(rows)
+    if isinstance(rows, (str, bytes)) or not isinstance(rows, Sequence):
         raise Wrong("wrong-shape", "One list for each stage is asked for.")
-    return [list(rows) for rows in plan]
+    return [plain(row) for row in rows]  # type: ignore[misc]
 
 
 def _plan_mistake(numbers: list[Plan], right: list[Plan]) -> Wrong:

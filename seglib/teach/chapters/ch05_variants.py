@@ -28,10 +28,12 @@ class Recipe:
     momentum: float = 0.1
     statistics: Literal["right", "batch", "running"] = "right"
     activation: type[nn.Module] = nn.ReLU
+    last_activation: type[nn.Module] = nn.ReLU
     activated: Four = (True, True, False, False)
     after_sum: bool = True
     strided: Literal["right", "first", "middle", "last", "swapped", "both", "none"] = "right"
     dilated: bool = True
+    dilated_with_stride: bool = True
     padding: Literal["right", "one", "none"] = "right"
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
     shortcut: Literal[
@@ -45,11 +47,14 @@ class Recipe:
         "by channels, subsampled",
         "by stride",
         "by neither",
+        "by stride, or wider",
+        "by stride, or narrower",
         "unstrided",
         "averaged",
         "parameter-free",
     ] = "right"
     projection_kernel: int = 1
+    activated_shortcut: bool = False
     in_place: bool = False
 
 
@@ -71,10 +76,13 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("missing-relu-after-sum", Recipe(after_sum=False)),
     ("relu-on-shortcut", Recipe(activated=(True, True, False, True))),
     ("relu-on-shortcut", Recipe(activated=(True, True, True, True))),
+    ("relu-on-shortcut", Recipe(activated_shortcut=True)),
     ("missing-activation", Recipe(activated=(True, False, False, False))),
     ("missing-activation", Recipe(activated=(False, True, False, False))),
     ("missing-activation", Recipe(activated=(False, False, False, False))),
+    ("relu6-instead-of-relu", Recipe(activation=nn.ReLU6, last_activation=nn.ReLU6)),
     ("relu6-instead-of-relu", Recipe(activation=nn.ReLU6)),
+    ("relu6-instead-of-relu", Recipe(last_activation=nn.ReLU6)),
     ("styles-swapped", Recipe(strided="swapped")),
     ("style-ignored", Recipe(strided="middle")),
     ("style-ignored", Recipe(strided="first")),
@@ -85,6 +93,7 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("stride-ignored", Recipe(strided="none", shortcut="by neither")),
     ("dilation-ignored", Recipe(dilated=False, padding="one")),
     ("dilation-ignored", Recipe(dilated=False)),
+    ("dilation-ignored", Recipe(dilated_with_stride=False)),
     ("padding-ignores-dilation", Recipe(padding="one")),
     ("missing-padding", Recipe(padding="none")),
     ("pads-with-wrong-value", Recipe(padding_mode="reflect")),
@@ -98,6 +107,8 @@ RECIPES: tuple[tuple[str, Recipe], ...] = (
     ("projection-by-channels-only", Recipe(shortcut="by channels")),
     ("projection-by-channels-only", Recipe(shortcut="by channels, subsampled")),
     ("projection-by-stride-only", Recipe(shortcut="by stride")),
+    ("projection-by-stride-only", Recipe(shortcut="by stride, or wider")),
+    ("projection-by-stride-only", Recipe(shortcut="by stride, or narrower")),
     ("projection-not-strided", Recipe(shortcut="unstrided")),
     ("averaged-shortcut", Recipe(shortcut="averaged")),
     ("parameter-free-shortcut", Recipe(shortcut="parameter-free")),
@@ -164,6 +175,8 @@ class RecipeBlock(nn.Module):
             "both": (True, True),
             "last": (caffe, False),
         }.get(recipe.strided, (False, False))
+        if not recipe.dilated_with_stride and stride != 1:
+            dilation = 1
         width = {"right": dilation, "one": 1, "none": 0}[recipe.padding]
         middle = nn.Conv2d(
             c, c, 3, stride if in_middle else 1, width, dilation if recipe.dilated else 1,
@@ -185,7 +198,7 @@ class RecipeBlock(nn.Module):
             assert isinstance(second, nn.Sequential)
             second[1] = first[1]
         self.shortcut = self._shortcut(in_channels, out_channels, stride)
-        self.last = recipe.activation() if recipe.after_sum else nn.Identity()
+        self.last = recipe.last_activation() if recipe.after_sum else nn.Identity()
 
     def _after(self, index: int, channels: int) -> Iterator[nn.Module]:
         recipe = self.recipe
@@ -212,6 +225,8 @@ class RecipeBlock(nn.Module):
             "by channels, subsampled": same,
             "by stride": stride == 1,
             "by neither": same,
+            "by stride, or wider": stride == 1 and in_channels >= out_channels,
+            "by stride, or narrower": stride == 1 and in_channels <= out_channels,
         }.get(kind, fits)
         if identity:
             step = stride if kind == "by channels, subsampled" else 1
@@ -238,4 +253,6 @@ class RecipeBlock(nn.Module):
             return self.last(out)
         if self.recipe.in_place and shortcut is x:
             return self.last(x.add_(out))
+        if self.recipe.activated_shortcut:
+            shortcut = F.relu(shortcut)
         return self.last(shortcut + out)
