@@ -1,4 +1,4 @@
-"""JupyterLab in a real browser: the chapters run, the widget reacts, and all can be read.
+"""JupyterLab in a real browser: every chapter runs, can be read, and its explorers react.
 
 Screenshots go to SEGLIB_SCREENSHOTS, where that is set.
 """
@@ -6,22 +6,80 @@ Screenshots go to SEGLIB_SCREENSHOTS, where that is set.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import browser
+import displays
 import pytest
 
 from seglib.teach.facts import inverted_residual_facts
+from seglib.teach.learning_rates import learning_rates
+from seglib.teach.pyramid_explorer import explored
+from seglib.teach.receptive_field import AsppView, aspp_view
+from seglib.teach.receptive_field_explorer import describe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.requires("browser")
-START_HERE, CHAPTER = "00_start_here.ipynb", "02_inverted_residual.ipynb"
+CHAPTERS = tuple(sorted(path.name for path in (browser.ROOT / "notebooks").glob("*.ipynb")))
+START_HERE = "00_start_here.ipynb"
 NARROW = (600, 800)  # pixels: half of a screen
+
+
+class Shown(Protocol):
+    """What an explorer shows."""
+
+    def _repr_html_(self) -> str: ...
+
+
+class Explorer(NamedTuple):
+    """The pure function behind an explorer, and how to move its controls.
+
+    Attributes:
+        facts: what the explorer shows; without arguments, what it shows at first.
+        moves: (argument, value), one after the other.
+        labels: where they differ, {argument: label of its control}.
+    """
+
+    facts: Callable[..., Shown]
+    moves: tuple[tuple[str, object], ...]
+    labels: Mapping[str, str] = {}
+
+
+EXPLORERS = {
+    "02_inverted_residual.ipynb": Explorer(
+        partial(inverted_residual_facts, 24, 24),
+        (("stride", 2), ("expand_ratio", 4), ("dilation", 3), ("stride", 1)),
+    ),
+    "08_fpn.ipynb": Explorer(
+        explored,
+        (("backbone", "mobilenetv2"), ("output_stride", 8), ("height", 511), ("width", 516),
+         ("levels", (3, 4)), ("out_channels", 64), ("top", "P6 and P7"), ("backbone", "resnet18")),
+        {"output_stride": "output stride", "levels": "levels P", "top": "further levels"},
+    ),
+    "09_aspp.ipynb": Explorer(
+        aspp_view,
+        (("rates", (12, 24, 36)), ("output_stride", 8), ("input_size", 515), ("place", "corner"),
+         ("output_stride", 32), ("rates", (1, 2, 3))),
+        {"output_stride": "output stride", "input_size": "image size", "place": "pixel"},
+    ),
+    "14_training.ipynb": Explorer(
+        learning_rates,
+        (("lr", 0.65), ("power", 0.7), ("warmup_steps", 30), ("schedule", "constant"),
+         ("warmup_steps", 0), ("schedule", "step")),
+    ),
+}  # fmt: skip
+
+
+class Chapter(NamedTuple):
+    """A chapter, and the page that shows it after all its cells were run in it."""
+
+    name: str
+    page: Page
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +98,13 @@ def window(chromium: str) -> Iterator[Browser]:
         window.close()
 
 
-@pytest.fixture(scope="module")
-def chapter(window: Browser, lab: browser.Lab) -> Iterator[Page]:
-    """The chapter's page in the light theme, after all its cells were run in it."""
-    lab.strip(CHAPTER)
-    with browser.opened(window, lab, CHAPTER) as page:
+@pytest.fixture(scope="module", params=CHAPTERS, ids=lambda name: name[:2])
+def chapter(request: pytest.FixtureRequest, window: Browser, lab: browser.Lab) -> Iterator[Chapter]:
+    lab.strip(request.param)
+    with browser.opened(window, lab, request.param) as page:
         browser.run_all(page)
-        yield page
+        displays.lay_out(page)
+        yield Chapter(request.param, page)
 
 
 @pytest.fixture(scope="module")
@@ -56,111 +114,90 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def annotations(page: Page) -> Locator:
-    return page.locator(".seglib:has(.sl-frame):visible")
-
-
-def explorer(page: Page) -> Locator:
-    return page.locator(".jupyter-widgets.widget-vbox")
-
-
 def test_the_start_page_opens_with_its_picture(window: Browser, lab: browser.Lab) -> None:
     with browser.opened(window, lab, START_HERE) as page:
-        picture = page.locator(".jp-OutputArea-output img").first
+        picture = displays.pictures(page).first
         picture.scroll_into_view_if_needed()
-        page.wait_for_function(
-            "image => image.complete && image.naturalWidth > 100", arg=picture.element_handle()
-        )
+        displays.wait_until_loaded(picture)
         box = picture.bounding_box()
         assert box is not None
         assert box["width"] > 300
 
 
 @pytest.mark.slow
-def test_a_chapter_runs_from_the_first_to_the_last_cell(chapter: Page, lab: browser.Lab) -> None:
-    cells = [cell for cell in lab.read(CHAPTER).cells if cell.cell_type == "code"]
+def test_a_chapter_runs_from_the_first_to_the_last_cell(chapter: Chapter, lab: browser.Lab) -> None:
+    cells = [cell for cell in lab.read(chapter.name).cells if cell.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "error"] == []
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    shown = [output.data for output in outputs if "data" in output]
+    page, html = chapter.page, [data.get("text/html", "") for data in shown]
+    assert displays.pictures(page).count() == sum("image/png" in data for data in shown) > 0
+    tables = displays.displays(page).count() - displays.explorers(page).count()
+    assert tables == sum(text.count('class="seglib"') for text in html)
 
 
 @pytest.mark.slow
-def test_the_explorer_reacts(chapter: Page) -> None:
-    from playwright.sync_api import expect
-
-    values = {"expand_ratio": 6, "stride": 1, "dilation": 1}
-    for name, value in (("stride", 2), ("expand_ratio", 4), ("dilation", 3), ("stride", 1)):
+def test_an_explorer_shows_what_its_function_gives(chapter: Chapter) -> None:
+    explorers = displays.explorers(chapter.page)
+    if chapter.name not in EXPLORERS:
+        assert explorers.count() == 0  # else it belongs into the table above
+        return
+    assert explorers.count() == 1
+    facts, moves, labels = EXPLORERS[chapter.name]
+    values: dict[str, object] = {}
+    check_shown(explorers, facts())
+    for name, value in moves:
         values[name] = value
-        browser.set_slider(chapter, name, value)
-        facts = inverted_residual_facts(24, 24, **values)
-        expect(explorer(chapter).locator("strong").first).to_have_text(facts.title)
-        rows = [
-            [cell.inner_text() for cell in row.locator("td").all()]
-            for row in explorer(chapter).locator("tbody tr").all()
-        ]
-        assert [row[0] for row in rows[1:-1]] == [layer.name for layer in facts.layers]
-        assert [tuple(numbers(row[1], "×")) for row in rows[1:-1]] == [
-            layer.shape for layer in facts.layers
-        ]
-        assert numbers(" | ".join(rows[-1][2:]), "|") == [facts.parameters, facts.multiply_adds]
+        displays.choose(explorers, labels.get(name, name), value)
+        check_shown(explorers, facts(**values))
 
 
-def numbers(text: str, between: str) -> list[int]:
-    """Integers whose digits may stand in groups."""
-    return [int(re.sub(r"\s", "", part)) for part in text.split(between)]
+def check_shown(explorer: Locator, facts: Shown) -> None:
+    """Wait until the explorer shows the facts, and what it draws is loaded."""
+    content = explorer.locator(".widget-html-content")
+    arguments = [content.element_handle(), facts._repr_html_()]
+    explorer.page.wait_for_function(
+        f"([root, html]) => ({displays.ENDS_WITH})(root, html)", arg=arguments
+    )
+    for picture in content.locator("img").all():
+        displays.wait_until_loaded(picture)
+        assert isinstance(facts, AsppView)
+        assert picture.get_attribute("alt") == describe(facts)
 
 
 @pytest.mark.slow
-def test_notes_stand_beside_the_code_and_below_it_on_a_narrow_page(chapter: Page) -> None:
+def test_notes_stand_beside_the_code_and_below_it_on_a_narrow_page(chapter: Chapter) -> None:
+    page = chapter.page
+    frames = displays.annotated(page).locator(".sl-frame").all()
+    assert frames or chapter.name == START_HERE
     try:
         for size, beside in ((browser.LAPTOP, True), (NARROW, False)):
-            chapter.set_viewport_size({"width": size[0], "height": size[1]})
-            assert annotations(chapter).count() > 0
-            for display in annotations(chapter).all():
-                display.scroll_into_view_if_needed()
-                check_columns(display, beside)
+            browser.resize(page, size)
+            assert [displays.misplaced(frame, beside) for frame in frames] == [[]] * len(frames)
     finally:
-        chapter.set_viewport_size({"width": browser.LAPTOP[0], "height": browser.LAPTOP[1]})
-
-
-def check_columns(display: Locator, beside: bool) -> None:
-    """Every row has its note right of its code, or below it, and nothing sticks out."""
-    frame = display.locator(".sl-frame").bounding_box()
-    assert frame is not None
-    for row in display.locator(".sl-row:has(.sl-note)").all():
-        code = row.locator(".sl-code").bounding_box()
-        note = row.locator(".sl-note").bounding_box()
-        assert code is not None
-        assert note is not None
-        if beside:
-            assert note["x"] >= code["x"] + code["width"] - 1
-            assert abs(note["y"] - code["y"]) < 2
-        else:
-            assert note["y"] >= code["y"] + code["height"] - 1
-            assert abs(note["x"] - code["x"]) < 2
-        for box in (code, note):
-            assert box["width"] > 150
-            assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1
+        browser.resize(page, browser.LAPTOP)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_display_can_be_read(
-    theme: str, chapter: Page, window: Browser, lab: browser.Lab, screenshots: Path
-) -> None:
-    with browser.opened(window, lab, CHAPTER, theme=theme) as page:
-        page.locator(".jp-OutputArea-output .seglib").first.wait_for(state="attached")
-        pale = {
-            text: round(ratio, 2)
-            for display in page.locator(".jp-OutputArea-output .seglib").all()
-            for text, ratio in browser.contrasts(display)
-            if ratio < 4.5
-        }
-        page.screenshot(path=screenshots / f"02_{theme}_top.png")
-        for name, place in (("code", annotations(page).first), ("explorer", explorer(page))):
-            for _ in range(3):  # what is above takes its height when it comes into view
-                place.evaluate("element => element.scrollIntoView({block: 'center'})")
-                page.wait_for_timeout(300)
-            page.screenshot(path=screenshots / f"02_{theme}_{name}.png")
-        assert pale == {}
+def test_every_display_can_be_read(theme: str, chapter: Chapter, screenshots: Path) -> None:
+    page = chapter.page
+    browser.set_theme(page, theme)
+    take(page, screenshots, f"{chapter.name[:2]}_{theme}")
+    assert displays.pale(page) == {}
+    assert displays.wide(page) == []
+
+
+def take(page: Page, folder: Path, prefix: str) -> None:
+    """Screenshots of the top, the first annotated code, the explorer, and each figure."""
+    places = {"top": page.locator(".jp-NotebookPanel:visible .jp-Cell").first}
+    places |= {"code": displays.annotated(page).first, "explorer": displays.explorers(page)}
+    for number, picture in enumerate(displays.pictures(page).all(), start=1):
+        displays.wait_until_loaded(picture)
+        places[f"figure{number}"] = picture
+    for name, place in places.items():
+        if place.count():
+            place.evaluate("element => element.scrollIntoView({block: 'center'})")
+            page.screenshot(path=folder / f"{prefix}_{name}.png")
