@@ -18,7 +18,7 @@ def learning_rate_explorer() -> None:
 
     wide = {"description_width": "8em"}
     layout = {"width": "28em"}
-    kind = ipywidgets.ToggleButtons(options=_KINDS, description="schedule", style=wide)
+    kind = ipywidgets.Dropdown(options=_KINDS, description="schedule", style=wide, layout=layout)
     sliders = {
         "lr": ipywidgets.FloatSlider(
             0.5, min=0.05, max=2.2, step=0.05, description="lr", style=wide, layout=layout
