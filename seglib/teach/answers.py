@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -132,17 +132,19 @@ def plain(value: object) -> object:
     return value.tolist() if isinstance(value, (np.ndarray, Tensor)) and value.ndim else value
 
 
-def shape_or_number(key: str, value: object) -> object:
-    """For `judge_values`: "shape" as a tuple of four whole numbers, all others as one."""
-    if key != "shape":
+def shape_or_number(
+    key: str, value: object, shapes: Collection[str] = frozenset({"shape"})
+) -> object:
+    """For `judge_values`: what is named in `shapes` as four whole numbers, all others as one."""
+    if key not in shapes:
         return whole_number(value)
     value = plain(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise Wrong("wrong-type", "shape: a tuple of four whole numbers is asked for.")
+        raise Wrong("wrong-type", f"{key}: a tuple of four whole numbers is asked for.")
     numbers = tuple(whole_number(item) for item in value)
     if len(numbers) != 4:
         raise Wrong(
-            "wrong-shape", "shape: (images, channels, height, width) is asked for, four numbers."
+            "wrong-shape", f"{key}: (images, channels, height, width) is asked for, four numbers."
         )
     return numbers
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -566,6 +567,13 @@ def test_prediction() -> None:
         "parameters": torch.tensor(178176),
     }
     assert check("08.predict", as_torch).passed
+    as_arrays = {
+        **RIGHT_NUMBERS,
+        "finest": np.array([1, 64, 25, 17]),
+        "coarsest": torch.tensor([1, 64, 2, 2]),
+        "multiply_adds": np.int64(23066112),
+    }
+    assert check("08.predict", as_arrays).passed
 
 
 @pytest.mark.parametrize(

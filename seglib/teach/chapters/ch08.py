@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from torch import Tensor, nn
 
-from seglib.teach.answers import Calls, attempted_class, judge_values, whole_number
+from seglib.teach.answers import Calls, attempted_class, judge_values, shape_or_number
 from seglib.teach.chapters import ch08_plan
 from seglib.teach.chapters.ch08_variants import RECIPES, FlawedPyramid
 from seglib.teach.map_judging import judge_maps
@@ -163,21 +163,10 @@ def _prediction() -> tuple[dict[str, object], dict[str, dict[object, str]]]:
     return right, wrong
 
 
-def _shape_or_number(key: str, value: object) -> object:
-    if key not in ("finest", "coarsest"):
-        return whole_number(value)
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise Wrong("wrong-type", f"{key}: a tuple of four whole numbers is asked for.")
-    numbers = tuple(whole_number(item) for item in value)
-    if len(numbers) != 4:
-        raise Wrong(
-            "wrong-shape", f"{key}: (images, channels, height, width) is asked for, four numbers."
-        )
-    return numbers
-
-
 def _judge_prediction(answer: object) -> Iterator[str]:
-    yield from judge_values(answer, *_prediction(), convert=_shape_or_number)
+    yield from judge_values(
+        answer, *_prediction(), convert=partial(shape_or_number, shapes=("finest", "coarsest"))
+    )
 
 
 def _prepare() -> object:
