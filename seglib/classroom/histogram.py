@@ -42,7 +42,7 @@ def histogram(shares: Sequence[float]) -> str:
         for index, count in enumerate(counts)
     )
     return (
-        f'<figure><svg viewBox="-6 0 {_WIDTH + 12} {_HEIGHT}" role="img"'
+        f'<figure><svg viewBox="-14 0 {_WIDTH + 28} {_HEIGHT}" role="img"'
         f' aria-label="Submissions by share of the points: {told}">' + "".join(parts) + "</svg>"
         "<figcaption>Graded submissions by their share of the points.</figcaption></figure>"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -11,6 +12,7 @@ from seglib.classroom.classbook import Classbook, Row
 from seglib.classroom.histogram import histogram
 from seglib.classroom.text import clean
 
+_NAME = re.compile(r"`([^`\n]{1,80})`")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -41,6 +43,11 @@ def page(books: Sequence[Classbook], collected: Mapping[str, Sequence[str]]) -> 
 
 def _text(value: str) -> str:
     return html.escape(clean(value))
+
+
+def _marked(value: str) -> str:
+    """Text whose `names` in backticks are set as code."""
+    return _NAME.sub(r"<code>\1</code>", _text(value))
 
 
 def _number(value: float) -> str:
@@ -110,11 +117,12 @@ def _items(book: Classbook) -> str:
     rows = []
     for item in book.items():
         percent = round(100 * item.share)
+        bar = f'<span class="bar"><span style="width:{percent}%"></span></span>'
         rows.append(
             [
                 f"<code>{_text(item.name)}</code>",
                 _number(item.points),
-                f'<span class="bar"><span style="width:{percent}%"></span></span> {percent} %',
+                f'<span class="share">{bar} {percent} %</span>',
                 f"{item.attempted} of {item.of}",
                 f"{item.full} of {item.of}",
             ]
@@ -129,7 +137,7 @@ def _mistakes(book: Classbook) -> str:
             str(found.count),
             f"<code>{_text(found.item)}</code>",
             f"<code>{_text(found.slug)}</code>",
-            _text(found.hint),
+            _marked(found.hint),
         ]
         for found in book.mistakes()
     ]
@@ -172,13 +180,18 @@ def _students(book: Classbook) -> str:
                 _name(row),
                 f'<span class="{row.status}">{row.status}</span>',
                 _number(row.score) if row.standing else "–",
-                row.standing.submitted_at.replace("T", " ") if row.standing else "",
+                f'<span class="time">{_time(row)}</span>',
                 ", ".join(dict.fromkeys(slugs)),
             ]
         )
     head = ["Student", "Status", "Points", "Submitted (UTC)", "Mistakes"]
     summary = f"<summary>All students ({len(rows)})</summary>"
     return f"<details>{summary}{_table(head, rows, (2,))}</details>"
+
+
+def _time(row: Row) -> str:
+    """To the minute."""
+    return row.standing.submitted_at[:16].replace("T", " ") if row.standing else ""
 
 
 def _name(row: Row) -> str:
@@ -188,4 +201,4 @@ def _name(row: Row) -> str:
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li><bdi>{_text(line)}</bdi></li>" for line in lines) + "</ul>"
+    return "<ul>" + "".join(f"<li><bdi>{_marked(line)}</bdi></li>" for line in lines) + "</ul>"

@@ -181,7 +181,7 @@ def test_the_page_says_all_that_is_known(course: Path) -> None:
     write_summary(course, course / "report.html", [ASSIGNMENT])
     text = (course / "report.html").read_text(encoding="utf-8")
     for part in (
-        "the cell `x` was copied",
+        "the cell <code>x</code> was copied",
         "is no notebook",
         "who.ipynb: fits no student",
         "rounds-up",
