@@ -31,12 +31,22 @@ MUTANTS = [
     (MODELS, "[low_level[-1], last]", "[low_level[-0], last]"),
     (MODELS, "num_classes: int = 21", "num_classes: int = 20"),
     (MODELS, "(logits, x.shape[-2:], self", "(logits, x.shape[-1:], self"),
+    (MODELS, "if strides[i] == LOW", "if strides[i] != LOW"),
+    (MODELS, "or x.shape[1] != in_channels", "or x.shape[0] != in_channels"),
+    (MODELS, "output_stride: int = 16", "output_stride: int = 86"),
+    (HEADS, "float = 0.1,\n        separable", "float = 0.2,\n        separable"),
+    (HEADS, "float = 0.1,\n        low", "float = 0.2,\n        low"),
+    (HEADS, "1)\n        self.aspp = ASPP(in_channels_list[-1]",
+            "1)\n        self.aspp = ASPP(in_channels_list[+1]"),
+    (HEADS, "self.aspp(features[-1])  # (N, 256,", "self.aspp(features[+1])  # (N, 256,"),
 ]  # fmt: skip
 
 # These compute what the original computes, so that nothing can notice them.
 EQUIVALENT = {
     (MODELS, "(logits, x.shape[-2:], self", "(logits, x.shape[+2:], self"): (
-        "an image with other than four dimensions has been refused"
+        "x.ndim is 4 here, all else has been refused: 2 counts from either end"
     ),
-    (HEADS, "low_level.shape[-2:]", "low_level.shape[+2:]"): "a feature map has four dimensions",
+    (HEADS, "low_level.shape[-2:]", "low_level.shape[+2:]"): (
+        "BatchNorm2d has refused all but four dimensions: 2 counts from either end"
+    ),
 }  # fmt: skip
