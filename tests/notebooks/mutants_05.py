@@ -33,6 +33,12 @@ MUTANTS = [
     (BLOCKS, "out += x if self.downsample", "out -= x if self.downsample"),
     (BLOCKS, "if stride > 1:\n        pool", "if stride > 2:\n        pool"),
     (BLOCKS, "dcn is None or (stride > 1", "dcn is None or (stride < 1"),
+    (NETWORK, "MaxPool2d(kernel_size=3, stride=2", "MaxPool2d(kernel_size=3, stride=1"),
+    (NETWORK, "strides, [1, 2, 2, 2]", "strides, [1, 2, 2, 1]"),
+    (BLOCKS, "stride1, stride2 = (stride, 1) if", "stride1, stride2 = (stride, 2) if"),
+    (BLOCKS, "convolution(in_channels, width, 1,", "convolution(in_channels, width, 3,"),
+    (BLOCKS, "// 64 * options.groups", "// 64 + options.groups"),
+    (NETWORK, "mul, initial=4))[1:]", "mul, initial=4))[0:]"),
 ]
 
 # These compute what the original computes, so that nothing can notice them.
