@@ -212,6 +212,20 @@ WRONG = {
         ("range(decoder_convs)", "range(max(1, decoder_convs - 1))"),
     ),
     "1×1": ("kernel-1-instead-of-3", ("aspp_channels, 3, padding=1,", "aspp_channels, 1,")),
+    "plain list": (
+        "layers-not-registered",
+        ("self.last = nn.Sequential(*layers,", "self.last = [nn.Sequential(*layers),"),
+        (LAST, LAST[:-1] + "]"),
+        ("self.last(joined)", "self.last[1](self.last[0](joined))"),
+    ),
+    "layers in a list": (
+        "layers-not-registered",
+        ("self.last = nn.Sequential(*layers,", "self.layers, self.last = layers, nn.Sequential("),
+        (
+            "joined = torch.cat([low, high], dim=1)",
+            "joined = torch.cat([low, high], 1)\n        for f in self.layers: joined = f(joined)",
+        ),
+    ),
     "wide projection": (
         "wide-projection",
         ("low_level_channels, 1, bias", "low_level_channels, 3, padding=1, bias"),
@@ -422,6 +436,7 @@ def test_prediction() -> None:
     assert check("10.predict", RIGHT_NUMBERS).passed
     assert check("10.predict", list(RIGHT_NUMBERS.values())).passed
     assert check("10.predict", {**RIGHT_NUMBERS, "shape": logits.shape}).passed
+    assert check("10.predict", {**RIGHT_NUMBERS, "shape": np.array(logits.shape)}).passed
 
 
 @pytest.mark.parametrize(
