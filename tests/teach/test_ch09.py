@@ -252,6 +252,7 @@ WRONG = {
     "no return": ("wrong-type", ("return self.project", "self.project")),
     "other arguments": ("wrong-signature", ("in_channels, rates, out_channels):",
                                             "in_channels, out_channels, *, dilations):")),
+    "relu on the map": ("modifies-input", ("self.one(x)", "self.one(x.relu_())")),
     "one rate less": ("rates-changed", ("3, rate) for", "3, max(1, rate - 1)) for")),
     "one rate for all": ("rates-changed", ("3, rate) for", "3, rates[0]) for")),
     "no duplicates": ("wrong-parameter-count",
