@@ -28,6 +28,8 @@ MUTANTS = [
     (LEARNER, "sums[1] + count.item()", "sums[1] - count.item()"),
     (LEARNER, "scale(total / UNIT)", "scale(total * UNIT)"),
     (LEARNER, "processes / (count_of_all", "processes * (count_of_all"),
+    (LEARNER, "self.recipe.accumulate > 1", "self.recipe.accumulate < 1"),
+    (LOSSES, "images.sum(1, keepdim=True)).sum(0)", "images.sum(1, keepdim=True)).sum(1)"),
 ]
 
 # These compute what the original computes, so that nothing can notice them.
