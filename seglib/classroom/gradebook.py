@@ -13,7 +13,6 @@ from pathlib import Path
 
 from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment, SubmittedNotebook
 from nbgrader.utils import parse_utc
-from sqlalchemy import text
 
 from seglib.classroom.feedback import (
     comment_places,
@@ -165,19 +164,21 @@ def _store_written(gradebook: Gradebook, notebook: SubmittedNotebook, written: s
 
     nbgrader keeps no answers; a table of this package's own does, so that both change together.
     """
-    answers = "CREATE TABLE IF NOT EXISTS seglib_answer (grade TEXT PRIMARY KEY, digest TEXT)"
-    gradebook.db.execute(text(answers))
+    answers = gradebook.db.connection()
+    answers.exec_driver_sql(
+        "CREATE TABLE IF NOT EXISTS seglib_answer (grade TEXT PRIMARY KEY, digest TEXT)"
+    )
     digest = hashlib.sha256(written.encode("utf-8", "replace")).hexdigest()
     for grade in notebook.grades:
         if grade.cell.cell_type != "markdown":
             continue
-        known = text("SELECT digest FROM seglib_answer WHERE grade = :grade")
-        if gradebook.db.execute(known, {"grade": grade.id}).scalar() == digest:
+        known = "SELECT digest FROM seglib_answer WHERE grade = ?"
+        if answers.exec_driver_sql(known, (grade.id,)).scalar() == digest:
             continue
         grade.auto_score = None if written else 0.0
         grade.needs_manual_grade = bool(written) or grade.manual_score is not None
-        new = text("INSERT OR REPLACE INTO seglib_answer VALUES (:grade, :digest)")
-        gradebook.db.execute(new, {"grade": grade.id, "digest": digest})
+        new = "INSERT OR REPLACE INTO seglib_answer VALUES (?, ?)"
+        answers.exec_driver_sql(new, (grade.id, digest))
 
 
 def _store_comments(notebook: SubmittedNotebook, places: dict[str, str], record: Record) -> None:
