@@ -11,7 +11,7 @@ LAB_FLAGS ?= $(shell test "$$(id -u)" != 0 || echo --allow-root)
 # A copied or moved checkout holds an environment that points to the old place.
 MOVED := $(if $(subst $(CURDIR),,$(shell cat $(VENV)/.core 2>/dev/null)),FORCE)
 
-.PHONY: help lab test test-full notebooks experiments checkpoint bench lint format clean FORCE
+.PHONY: help lab classroom test test-full notebooks experiments checkpoint bench lint format clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -21,6 +21,9 @@ lab: $(VENV)/.core ## open the course in JupyterLab
 	@# Marked as trusted, they show their colours before the first run; JupyterLab filters other people's.
 	-@$(RUN) -m jupyter trust notebooks/*.ipynb >/dev/null 2>&1
 	$(RUN) -m jupyter lab $(LAB_FLAGS) notebooks/00_start_here.ipynb
+
+classroom: $(VENV)/.class ## for instructors: adds nbgrader, for `seglib class`
+	@echo "Ready: source $(VENV)/bin/activate, then see notebooks/assignments/README.md"
 
 test: $(VENV)/.test ## before a commit: style, types, unit tests, every notebook
 	$(RUN) tools/check.py --workers $(WORKERS)
@@ -58,6 +61,10 @@ $(VENV)/.core: pyproject.toml constraints.txt $(MOVED)
 	@$(PYTHON) tools/make_venv.py $(VENV)
 	@echo "Installing seglib and PyTorch into $(VENV): up to 6 GB, some minutes, once."
 	@$(PIP) -e .
+	@echo "$(CURDIR)" > $@
+
+$(VENV)/.class: $(VENV)/.core
+	@$(PIP) -e ".[classroom]"
 	@echo "$(CURDIR)" > $@
 
 $(VENV)/.test: $(VENV)/.core

@@ -131,6 +131,15 @@ def flat(value: object) -> list[torch.Tensor]:
     return []
 
 
+def copies(value: object) -> object:
+    """The value with every tensor copied, within the graph: an answer may write into its input."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, list):
+        return [copies(item) for item in value]
+    return value
+
+
 def weighted(value: object) -> torch.Tensor:
     """One number of all of a result, in which no two elements weigh the same."""
     total = torch.zeros((), dtype=torch.float64)
@@ -180,7 +189,7 @@ def _call(answer: object, case: Mapping[str, object]) -> object:
         result = answer(*arguments)
         return {"result": result, "inputs": "kept" if encode(arguments) == kept else "changed"}
     leaves = [leaf.requires_grad_() for leaf in flat(arguments) if leaf.is_floating_point()]
-    result = answer(*arguments)
+    result = answer(*_list(copies(arguments)))
     return {"result": result, "gradients": _gradients(result, leaves)}
 
 
@@ -221,7 +230,7 @@ def _build(answer: object, case: Mapping[str, object]) -> object:
         leaves = [leaf for leaf in flat(inputs) if leaf.is_floating_point()]
         if grad:
             leaves = [leaf.requires_grad_() for leaf in leaves]
-            return module(*inputs), leaves, True
+            return module(*_list(copies(inputs))), leaves, True
         before = encode(inputs)
         with torch.no_grad():
             result = module(*inputs)
@@ -233,10 +242,14 @@ def _build(answer: object, case: Mapping[str, object]) -> object:
             found["eval"], found["inputs"] = result, "kept" if kept else "changed"
         elif stage == "gradients":
             result, leaves, _ = run(False, True)
-            names, parameters = zip(*sorted(module.named_parameters()), strict=True)
-            gradients = _gradients(result, [*leaves, *parameters])
+            trained = {n: p for n, p in sorted(module.named_parameters()) if p.requires_grad}
+            try:
+                gradients = _gradients(result, [*leaves, *trained.values()])
+            except RuntimeError:  # autograd misses what was overwritten
+                found["gradients"] = "autograd fails"
+                continue
             found["gradients"] = gradients[: len(leaves)]
-            found["weights"] = dict(zip(names, gradients[len(leaves) :], strict=True))
+            found["weights"] = dict(zip(trained, gradients[len(leaves) :], strict=True))
         else:
             found["train"], _, _ = run(True, False)
             found["buffers"] = {
@@ -264,3 +277,10 @@ def respond(namespace: Mapping[str, object], request: str) -> str:
         torch.manual_seed(0)
         results.append(evaluate(answer, _names(decode(case))))
     return json.dumps({"results": results})
+
+
+def publish(namespace: Mapping[str, object], request: str) -> None:
+    """Send the answer to a request to the grader."""
+    from IPython.display import publish_display_data
+
+    publish_display_data({REPLY: respond(namespace, request)})

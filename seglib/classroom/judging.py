@@ -213,7 +213,7 @@ def difference(expected: dict[str, object], given: dict[str, object], tolerance:
     if not isinstance(right, dict) or not isinstance(found, dict):
         return "unreadable-reply"
     for key, value in right.items():
-        if key not in found:
+        if key not in found:  # after names or gradients that differ, which come first
             return "unreadable-reply"
         kind = compare(value, found[key], tolerance)
         if kind:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
+from seglib.cli.classroom import classroom
 from seglib.cli.common import one_line
 from seglib.cli.data import data
 from seglib.cli.evaluate import evaluate
@@ -27,6 +28,7 @@ app.callback()(start)
 for function in (train, evaluate, predict, export, models):
     app.command()(function)
 app.add_typer(data, name="data")
+app.add_typer(classroom, name="class")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

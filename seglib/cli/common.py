@@ -13,12 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from seglib.datasets import SegmentationDataset
     from seglib.models import SegmentationModel
 
 OUTPUT_STRIDES = (8, 16, 32)
+
+
+class Commands(TyperGroup):
+    """Says what there is where a word is no command; Typer's own message would not."""
+
+    def parse_args(self, ctx, args):  # type: ignore[no-untyped-def]
+        *first, last = self.commands
+        names = f"{', '.join(first)} or {last}"
+        if not args:
+            raise ValueError(f"seglib {self.name}: give {names}, or --help")
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            raise ValueError(f"seglib {self.name}: give {names}, got {args[0]!r}")
+        return super().parse_args(ctx, args)
 
 
 class Problems(ValueError):

@@ -9,28 +9,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from seglib.cli.common import naming
+from seglib.cli.common import Commands, naming
 
-NAMES = "toystreet, download or check"
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 100  # of the picture, 12 inches wide
 
 
-class DataCommands(TyperGroup):
-    """Says what there is where a word is no command; Typer's own message would not."""
-
-    def parse_args(self, ctx, args):  # type: ignore[no-untyped-def]
-        if not args:
-            raise ValueError(f"seglib data: give {NAMES}, or --help")
-        if not args[0].startswith("-") and args[0] not in self.commands:
-            raise ValueError(f"seglib data: give {NAMES}, got {args[0]!r}")
-        return super().parse_args(ctx, args)
-
-
 data = typer.Typer(
-    cls=DataCommands,
+    cls=Commands,
     help="Make, download and check data sets.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

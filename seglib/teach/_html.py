@@ -126,4 +126,4 @@ def put(bundle: Mapping[str, object], metadata: Mapping[str, object] | None = No
     """Show a bundle {MIME type: data} in the notebook."""
     from IPython.display import display
 
-    display(bundle, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
+    display(bundle, raw=True, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Assignment 01, answered wrongly as students do: {item: {slug: code}}; `given.x` stands for values."""
+"""Assignment 01, answered wrongly: {item: {slug: code}}; `given.x` stands for values."""
 
 WRONG = {
     "round_channels": {
@@ -47,36 +47,42 @@ def round_channels(value):
     "network_widths": {
         "stem-by-the-same-rule": """
 def network_widths(base, width_mult):
-    stem = max(given.divisor, int(base[0] * width_mult) // given.divisor * given.divisor)
+    d = given.divisor
+    near = lambda v: max(d, int(v + d / 2) // d * d)
+    stem = max(d, int(base[0] * width_mult) // d * d)
     head = given.head
     if width_mult > given.wide_from:
-        head = round_channels(head * width_mult)
-    return [stem] + [round_channels(b * width_mult) for b in base[1:]] + [head]
+        head = near(head * width_mult)
+    return [stem] + [near(b * width_mult) for b in base[1:]] + [head]
 """,
         "head-forgotten": """
 def network_widths(base, width_mult):
     own = given.stem_divisor
+    d = given.divisor
     out = [max(own, int(base[0] * width_mult / own) * own)]
     for b in base[1:]:
-        out.append(round_channels(b * width_mult))
+        out.append(max(d, int((b * width_mult + d / 2) / d) * d))
     return out
 """,
         "head-at-the-threshold": """
 def network_widths(base, width_mult):
     own = given.stem_divisor
+    d = given.divisor
+    near = lambda v: max(d, int(v / d + 0.5) * d)
     out = [max(own, int(base[0] * width_mult // own) * own)]
-    out += [round_channels(b * width_mult) for b in base[1:]]
+    out += [near(b * width_mult) for b in base[1:]]
     big = width_mult >= given.wide_from
-    return out + [round_channels(given.head * width_mult) if big else given.head]
+    return out + [near(given.head * width_mult) if big else given.head]
 """,
         "changes-input": """
 def network_widths(base, width_mult):
     own = given.stem_divisor
     base[0] = max(own, int(base[0] * width_mult // own) * own)
     for i in range(1, len(base)):
-        base[i] = round_channels(base[i] * width_mult)
-    big = width_mult > given.wide_from
-    return base + [round_channels(given.head * width_mult) if big else given.head]
+        base[i] = max(1, int(base[i] * width_mult / given.divisor + 0.5)) * given.divisor
+    if width_mult <= given.wide_from:
+        return base + [given.head]
+    return base + [max(1, int(given.head * width_mult / given.divisor + 0.5)) * given.divisor]
 """,
     },
     "widest_within": {

@@ -28,10 +28,12 @@ SECTIONS = (
     "Answers and summary",
 )
 MAX_LINES = 15
+MAX_ANSWER_LINES = 45  # in an assignment, whose answer cells hold a whole class
 MAX_COLUMNS = 88
 MAX_IGNORED = 4
 IGNORE = "nbval-ignore-output"
-ALLOWED_TAGS = {IGNORE, "hide-input"}
+# An assignment's students don't get the cell that is tagged "instructor".
+ALLOWED_TAGS = {IGNORE, "hide-input", "instructor"}
 REASON = re.compile(r"#\s*output not compared:\s*(\S+(?:\s+\S+){2,})", re.IGNORECASE)
 # nbval obeys comments line by line, also inside strings; a chapter has no use for any spelling.
 MARKER = re.compile(r"nbval|pytest[\s_-]*validate", re.IGNORECASE)
@@ -56,9 +58,10 @@ MACHINE = re.compile(
 def problems(notebook: NotebookNode, path: Path) -> list[str]:
     """Everything wrong with the notebook that lies, or would lie, at `path`; empty when fine."""
     found = [*_execution(notebook), *_images(notebook), *_kernel(notebook)]
+    limit = MAX_ANSWER_LINES if "assignments" in path.parts else MAX_LINES
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            found += [f"cell {index}: {problem}" for problem in _code_cell(cell)]
+            found += [f"cell {index}: {problem}" for problem in _code_cell(cell, limit)]
     ignored = sum(IGNORE in _tags(cell) for cell in notebook.cells)
     if ignored > MAX_IGNORED:
         found.append(f"{ignored} cells with ignored output, at most {MAX_IGNORED} are allowed")
@@ -105,12 +108,12 @@ def _execution(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def _code_cell(cell: NotebookNode) -> Iterator[str]:
+def _code_cell(cell: NotebookNode, limit: int) -> Iterator[str]:
     lines = cell.source.splitlines()
     if not cell.source.strip():
         yield "empty"
-    if len(lines) > MAX_LINES:
-        yield f"{len(lines)} lines, at most {MAX_LINES} are allowed"
+    if len(lines) > limit:
+        yield f"{len(lines)} lines, at most {limit} are allowed"
     longest = max(map(len, lines), default=0)
     if longest > MAX_COLUMNS:
         yield f"a line of {longest} columns, at most {MAX_COLUMNS} are allowed"

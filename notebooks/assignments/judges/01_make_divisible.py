@@ -68,7 +68,10 @@ def network_widths(
     given: SimpleNamespace, *, mistake: str = ""
 ) -> Callable[[Sequence[int], float], list[int]]:
     """Widths of a network: the first by a divisor of its own, the head only ever grows."""
-    rule = round_channels(given)
+
+    def rule(value: float) -> int:
+        count = value / given.divisor
+        return max(1, int(count if mistake == "cuts-down" else count + 0.5)) * given.divisor
 
     def widths(base: Sequence[int], width_mult: float) -> list[int]:
         own = given.divisor if mistake == "stem-by-the-same-rule" else given.stem_divisor
@@ -76,7 +79,7 @@ def network_widths(
         if mistake == "stem-not-scaled":
             first = base[0]
         scaled = [c * width_mult for c in base[1:]]
-        rest = [rule(int(c) if mistake == "truncates-first" else c) for c in scaled]
+        rest = [rule(value) for value in scaled]
         grows = width_mult > given.wide_from
         if mistake == "head-grows-from-one":
             grows = width_mult > 1
@@ -85,6 +88,10 @@ def network_widths(
         elif mistake == "head-at-the-threshold":
             grows = width_mult >= given.wide_from
         head = rule(given.head * width_mult) if grows else given.head
+        if mistake == "smallest-forgotten":
+            rest = [
+                0 if c < given.divisor / 2 else width for c, width in zip(scaled, rest, strict=True)
+            ]
         if mistake == "head-forgotten":
             return [first, *rest]
         if mistake == "rounds-the-fixed-head" and not grows:
@@ -142,12 +149,9 @@ def _timing(given: SimpleNamespace, draw: Draw) -> tuple[int, dict[int, float]]:
     return wanted, {width: times[width] for width in draw.sample(widths, len(widths))}
 
 
-def _network(given: SimpleNamespace, draw: Draw) -> tuple[list[int], float]:
-    """Widths and a multiplier; with one width, if there is any, whose product must not be cut."""
+def _network(draw: Draw) -> tuple[list[int], float]:
     factor = draw.choice([0.5, 0.75, 1.0, draw.decimal(1.01, 1.04), draw.decimal(1.7, 2.5)])
-    rule = round_channels(given)
-    fragile = [c for c in range(8, 320) if rule(c * factor) != rule(int(c * factor))]
-    return draw.sample(range(8, 320), draw.integer(2, 6)) + fragile[:1], factor
+    return draw.sample(range(8, 320), draw.integer(2, 6)), factor
 
 
 def _known(make: Make, hints: Mapping[str, str], given: SimpleNamespace) -> dict[str, Mistake]:
@@ -166,7 +170,7 @@ def items(given: SimpleNamespace, draw: Draw) -> list[Item]:
     ]
     limits = [
         ([40, 56, 9], given.wide_from),
-        ([8], 0.1),
+        ([8, 6], 0.3),
         ([24, 7], given.wide_from + 0.01),
     ]
     edge = given.smallest / given.keep
@@ -180,7 +184,7 @@ def items(given: SimpleNamespace, draw: Draw) -> list[Item]:
         return Call((_width(given, draw),))
 
     def network() -> Call:
-        return Call(_network(given, draw))
+        return Call(_network(draw))
 
     def timing() -> Call:
         return Call(_timing(given, draw))
@@ -233,7 +237,8 @@ ROUNDING = {
 WIDTHS = {
     "stem-by-the-same-rule": "The first width has a divisor of its own.",
     "stem-not-scaled": "The first width is scaled, too.",
-    "truncates-first": "It cuts the product to an integer before the rule: 18.9 is not 18.",
+    "cuts-down": "The other widths go to the nearest multiple; these are cut down.",
+    "smallest-forgotten": "A width may not vanish: one multiple is the least.",
     "head-grows-from-one": "The head grows from the threshold in the text on, not from 1.",
     "head-always-scaled": "The head keeps its width below the threshold.",
     "head-at-the-threshold": "At the threshold itself the head keeps its width.",
