@@ -94,7 +94,11 @@ class Session:
         self._cleanup.callback(self._iopub.close)
         folder = None if sandboxed else Path(self._cleanup.enter_context(private_folder()))
         sockets = {"shell": shell_listener.detach(), "iopub": iopub_listener.detach()}
-        self._process = launched(files, limits, self._letters.key, sockets, folder)
+        try:
+            self._process = launched(files, limits, self._letters.key, sockets, folder)
+        except BaseException:
+            self._cleanup.close()
+            raise
 
     @property
     def alive(self) -> bool:
@@ -229,7 +233,7 @@ class Session:
                 now = time.monotonic()
                 if envelope is not None and channel is self._iopub:
                     idle = self._take(envelope, outputs, replies) or idle
-                elif envelope is not None and envelope.kind == "execute_reply":
+                elif envelope is not None and envelope.kind in ("execute_reply", ""):
                     answer = answer or _answer(envelope)
                     if answer is None:
                         verdict = Verdict("unreadable", "the kernel's reply can't be read")
@@ -274,6 +278,8 @@ class Session:
 
 def _answer(envelope: Envelope) -> Outcome | None:
     """What an execute_reply says; None if it can't be read."""
+    if not envelope.kind:
+        return None
     if envelope.left_out:  # an exception with a text of megabytes
         head = envelope.content.decode(errors="ignore")
         if not re.search(r'"status"\s*:\s*"error"', head):

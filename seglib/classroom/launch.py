@@ -87,6 +87,7 @@ def _resource_limits(limits: Limits) -> dict[str, int]:
         "RLIMIT_DATA": limits.memory_bytes,
         "RLIMIT_FSIZE": limits.disk_bytes,
         "RLIMIT_NOFILE": 256,
+        "RLIMIT_STACK": 2**23,
         "RLIMIT_CORE": 0,
         "RLIMIT_MEMLOCK": 2**16,
         "RLIMIT_MSGQUEUE": 0,

@@ -21,7 +21,10 @@ _REPLY_TEXT = re.compile(rf'"{re.escape(REPLY)}"\s*:\s*(?=")')
 
 @dataclass(frozen=True)
 class Envelope:
-    """A message that belongs to a request: its type, its content as JSON, and what was cut off."""
+    """A message that belongs to a request: its type, its content as JSON, and what was cut off.
+
+    The type is "" where header or signature show that it is no proper message.
+    """
 
     kind: str
     content: bytes
@@ -68,14 +71,15 @@ class Letters:
         if len(parts) < start + 6:
             return None
         signature, header, parent, metadata, content = parts[start + 1 : start + 6]
-        if request.encode() not in parent or max(map(len, (header, parent))) > _LONGEST_HEADER:
+        if request.encode() not in parent:
             return None
         signed = self._signature([header, parent, metadata, content])
-        if not message.left_out and not hmac.compare_digest(signed, signature):
-            return None
-        kind, answers = field(header, "msg_type"), field(parent, "msg_id")
-        if answers != request or not isinstance(kind, str):
-            return None
+        damaged = not message.left_out and not hmac.compare_digest(signed, signature)
+        if damaged or max(map(len, (header, parent))) > _LONGEST_HEADER:
+            return Envelope("", b"", 0)
+        kind = field(header, "msg_type")
+        if not isinstance(kind, str) or field(parent, "msg_id") != request:
+            return Envelope("", b"", 0)
         return Envelope(kind, content, message.left_out)
 
     def _signature(self, parts: Sequence[bytes]) -> bytes:

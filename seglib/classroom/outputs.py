@@ -154,13 +154,13 @@ class Outputs:
         data = clean(text[:room]).encode()
         if len(data) > room or len(text) > room:
             self._lost = True
-        piece = data[:room].decode(errors="ignore")
+        data = data[:room]
         last = self._kept[-1] if self._kept else {}
         if last.get("output_type") == "stream" and last.get("name") == name:
-            self._size += len(data[:room]) + 8  # a piece is an object of its own
+            self._size += len(data) + 8  # a piece is an object of its own
         elif not self._append({"output_type": "stream", "name": name, "text": ""}, len(data)):
             return
-        self._texts[-1].append(piece)
+        self._texts[-1].append(data.decode(errors="ignore"))
 
     def _error(self, content: Mapping[str, object]) -> None:
         lines = content.get("traceback")

@@ -133,10 +133,11 @@ def _binds(limits: Limits) -> list[str]:
             arguments += ["--ro-bind", str(place), str(place)]
     empty = str(Path(__file__).resolve().parent)
     arguments += ["--size", "4096", "--tmpfs", empty, "--remount-ro", empty]
-    arguments += ["--ro-bind", str(SCRIPT), INSIDE, "--proc", "/proc", "--dev", "/dev"]
-    # What bubblewrap itself lays out lies in memory without limit.
-    arguments += ["--size", str(2**20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    return [*arguments, "--remount-ro", "/", "--chdir", HOME]
+    # For a teacher who works as root, Linux's own settings in /proc/sys would be open to writing.
+    arguments += ["--ro-bind", str(SCRIPT), INSIDE, "--proc", "/proc", "--remount-ro", "/proc"]
+    arguments += ["--dev", "/dev", "--size", str(2**20), "--tmpfs", "/dev/shm"]
+    # What bubblewrap itself lays out lies in memory without limit: nothing may be added.
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
 
 
 def command(limits: Limits, filter_file: int, *, info_file: int | None = None) -> list[str]:
