@@ -236,18 +236,18 @@ def items(given: Given, draw: Draw) -> list[Item]:
         both = case(*arguments, "eval", "gradients", "train")
         return Part("gradients and train mode", 1, (both,))
 
-    d = given.divisor
+    d, q = given.divisor, given.reduction
     wide = [(c, n / 4) for c in range(3, 7) for n in range(5, 16)]
     up = [(c, r) for c, r in wide if rounded_up(c * r, d) != make_divisible(c * r, d)]
     c, ratio = draw.choice(up)  # where the chapter's rule would round down
-    blocks = Part("strides, widths, the shortcut", 2, (gated(c, 0, 1, ratio), block()))
+    blocks = Part("strides, widths, the shortcut", 2, (gated(c, 0, 1, ratio), gated(8, 0, 1, 7)))
     ones = Part("ratio 1", 1, (gated(d, 0, 1, 1), gated(d, 2, 2, 1), gated(d - 1, 0, 1, 1)))
     tables = Part("ordinary tables", 1, tuple(table() for _ in range(4)))
     back = [[2, 24, 2, 2], [3, 40, 2, 4], [4, 51, 2, 2], [2, 60, 1, 1]]
     ends = Call(([], 8)), Call((back, 8)), Call(([[6, 30, 3, 2], [4, d, 1, 2]], 2))
     dropped = Part("every stride dropped, or one between; no rows", 1, ends)
     counted = Part("ordinary blocks", 1, tuple(sizes() for _ in range(4)))
-    few = Call((3 * d, 3 * d, 2 * d, 2, 11, 14)), Call((d, d, 7, 1, 1, 1))
+    few = Call((3 * d, 3 * d, 2 * d, 2, 11, 14)), Call((q, q, 7, 1, 1, 1))
     equal = Part("no expansion, a single pixel", 1, few)
     mended = Part("eval mode", 1, (dilated(3, 0, 2), dilated(4, 3, 1), dilated(3, 1, 3)))
     return [
