@@ -4,7 +4,7 @@
     python tools/notebooks.py --format [PATH …]   write the canonical form, without executing
     python tools/notebooks.py --check [PATH …]    write nothing; fail where a file is not canonical
 
-A PATH is a notebook or a folder; default notebooks/, except its assignments. Canonical form keeps
+A PATH is a notebook or a folder; default notebooks/. Canonical form keeps
 a diff to what changed: stable cell ids, no timing, no versions, no widget state, streams merged.
 A cell that fails or writes to stderr is named, and its notebook stays as it was.
 """
@@ -169,7 +169,7 @@ def notebooks(paths: list[Path]) -> list[Path]:
             found.append(path)
         elif path.is_dir():
             inside = sorted(path.rglob("*.ipynb"))
-            hidden = {"assignments", ".ipynb_checkpoints"}
+            hidden = {".ipynb_checkpoints", "release", "submitted", "autograded", "feedback"}
             found += [file for file in inside if not hidden & set(file.relative_to(path).parts)]
         else:
             sys.exit(f"{path}: no such notebook or folder")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import assignments
 import pytest
-from assignments import ITEMS, NAMES, SECRETS, WRONG
+from assignments import NAMES, SECRETS, items, wrong
 
 from seglib.classroom import harness
 from seglib.classroom.judges import source_path
 from seglib.classroom.release import check_points, leaked
 
 FIRST, SECOND = SECRETS
+ITEMS = [(name, item) for name in NAMES for item in items(name)]
+WRONG = [
+    (name, item, slug) for name in NAMES for item, codes in wrong(name).items() for slug in codes
+]
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -58,7 +62,7 @@ def test_every_known_mistake_is_refused_and_named(name: str, item: str, secret: 
 
 @pytest.mark.parametrize(("name", "item", "slug"), WRONG)
 def test_a_students_wrong_answer_is_refused_and_named(name: str, item: str, slug: str) -> None:
-    code = assignments.filled(assignments.wrong(name)[item][slug], name, FIRST)
+    code = assignments.filled(wrong(name)[item][slug], name, FIRST)
     namespace = assignments.executed([*assignments.solution_cells(name, FIRST), code])
     record = assignments.verdict(name, FIRST, item, namespace)
     assert record.slug == slug, record
@@ -68,7 +72,7 @@ def test_a_students_wrong_answer_is_refused_and_named(name: str, item: str, slug
 @pytest.mark.parametrize("name", NAMES)
 def test_every_item_has_canned_wrong_answers(name: str) -> None:
     for item in [item for known, item in ITEMS if known == name]:
-        assert len(assignments.wrong(name).get(item, {})) >= 3, item
+        assert len(wrong(name).get(item, {})) >= 3, item
 
 
 @pytest.mark.parametrize("name", NAMES)
