@@ -25,7 +25,7 @@ def parameters(draw: Draw) -> dict[str, object]:
         floor=draw.decimal(0.04, 0.25),
         divisor=draw.choice([3, 5, 6, 7]),
         peak=draw.decimal(0.15, 0.85),
-        strength=draw.decimal(0.25, 0.75),
+        strength=draw.choice([n / 100 for n in range(25, 76) if not 45 < n < 55]),
         stem=draw.integer(17, 64),
         width_divisor=draw.choice([7, 9, 10, 11, 12]),
         hidden_divisor=draw.choice([3, 4, 5, 6]),
