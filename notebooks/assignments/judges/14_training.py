@@ -173,13 +173,13 @@ def items(given: Given, draw: Draw) -> list[Item]:
 
     def shapes(extra: dict[str, list[int]] | None = None) -> Call:
         listed = list((extra or {}).items())
-        tops = [f"backbone.stages.{draw.integer(0, 29)}", "decoder", "head.decoder.up"]
-        tops += [f"backbone.stages.{given.frozen}", "aspp", "decoder_old", "backbone.stem", "nets"]
+        tops = [f"backbone.stages.{draw.integer(0, 9)}", "decoder", "head.decoder.up", "aspp"]
+        tops += [f"backbone.stages.{given.frozen}", "old_decoder" if extra else "head", "backbone"]
         for top in draw.sample(tops, 6):
             c, k = draw.integer(2, 24), draw.integer(2, 24)
             conv = [c, k, 3, 3] if draw.choice([True, False]) else [c, 1, 3, 3]
             listed += [(f"{top}.conv.weight", conv), (f"{top}.conv.bias", [c])]
-            norm = f"{top}.{draw.choice(['norm', '1', 'act_norm'])}"
+            norm = f"{top}.{draw.choice(['1', 'act']) if extra else 'norm'}"
             listed += [(f"{norm}.weight", [c]), (f"{norm}.bias", [c])]
         return Call((dict(draw.sample(listed, len(listed))), draw.decimal(0.01, 0.99)))
 
@@ -219,7 +219,7 @@ def items(given: Given, draw: Draw) -> list[Item]:
         return telling(Item(name, make(given), parts, mistakes), case)
 
     w, total = given.warmup, 4 * given.warmup + draw.integer(1, 99)
-    usual = [(0, total), (w - 1, total), (w, total), (w + 1, total), (total - 1, total)]
+    usual = [(0, total), (w - 1, total), (w, total), (2 * w, total), (3 * w + 5, total)]
     ends = [(total, total), (total + 7, total), (5, 12), (6, 12), (2, 7), (3, 7), (0, 1), (1, 1)]
     ends += [(0, 0), (3, -2), (-1, 50)]
     border = f"backbone.stages.{given.frozen}.gain backbone.stages.{given.frozen - 1}.gain"
