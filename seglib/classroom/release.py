@@ -52,7 +52,7 @@ def open_course(course: Path, secret: str | None = None) -> str:
     if stored is None:
         path.touch(mode=0o600)
         path.write_text(chosen + "\n", encoding="utf-8")
-    if not (course / CONFIG).exists():
+    if (ASSIGNMENTS / CONFIG).is_file() and not (course / CONFIG).exists():
         shutil.copyfile(ASSIGNMENTS / CONFIG, course / CONFIG)
     return chosen
 

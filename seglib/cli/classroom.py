@@ -208,6 +208,11 @@ def report(
 
 
 def _wanted(names: list[str] | None, available: list[str], everything: bool) -> list[str]:
+    if not available:
+        raise ValueError(
+            "no assignments here: they come with the repository; clone it, or name your own with"
+            " --sources DIR"
+        )
     if everything == bool(names):
         raise ValueError(f"ASSIGNMENT: give --all, or some of {', '.join(available)}")
     return list(names or available)
