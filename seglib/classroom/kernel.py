@@ -6,18 +6,17 @@ message costs its author the answer.
 
 from __future__ import annotations
 
-import re
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from seglib.classroom.launch import check_paths, launched
 from seglib.classroom.messages import Envelope, Letters, field, is_reply, reply_text, unpacked
+from seglib.classroom.outcome import Outcome, answer_of
 from seglib.classroom.outputs import Outputs, plain
 from seglib.classroom.sandbox import Limits, SandboxError, refuse_visible, require_sandbox
 from seglib.classroom.watchdog import Verdict
@@ -31,25 +30,10 @@ from seglib.classroom.wire import (
 
 __all__ = ["Limits", "Outcome", "SandboxError", "Session", "require_sandbox"]
 
-Status = Literal["ok", "error", "timed-out", "died", "too-much-memory", "unreadable"]
 _HEADERS = 2**16  # bytes of a message beside its content
 _SETTLE = 1.0  # s; how long a cell's last outputs may come after its reply
 _LOOK = 0.1  # s between two looks at the clock
 _LAST_WORDS = 0.5  # s; for one channel after the other has ended
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one cell.
-
-    `outputs` are dicts of nbformat 4, safe to show; `error` is an exception's name, `message` says
-    why a session ended or what the exception says.
-    """
-
-    status: Status
-    outputs: tuple[dict[str, object], ...]
-    error: str = ""
-    message: str = ""
 
 
 class Session:
@@ -155,19 +139,33 @@ class Session:
 
     def _await_kernel(self) -> None:
         """Wait until the kernel answers and its outputs arrive. Raises SandboxError if not."""
-        request, parts = self._letters.request("kernel_info_request", {})
-        self._shell.send(parts)
         try:
-            for channel, _ in self._envelopes(request):
-                if channel is self._iopub:
-                    return
-                if channel is self._shell:  # it may not yet know that we listen: ask again
-                    self._shell.send(parts)
-                if time.monotonic() > self._deadline:
-                    raise SandboxError(self._why_not_up("it is not up in time"))
+            while not self._heard():
+                pass
         except WireError as error:
             self._process.wait()
             raise SandboxError(self._why_not_up(str(error))) from error
+
+    def _heard(self) -> bool:
+        """Ask the kernel once; whether outputs came with its answer.
+
+        They are lost where it does not yet know that we listen. Then it must be asked by another
+        message: it takes the same one, repeated, for an attack.
+        """
+        request, parts = self._letters.request("kernel_info_request", {})
+        self._shell.send(parts)
+        answered = float("inf")
+        for channel, _ in self._envelopes(request):
+            now = time.monotonic()
+            if channel is self._iopub:
+                return True
+            if channel is self._shell:
+                answered = min(answered, now)
+            if now > self._deadline:
+                raise SandboxError(self._why_not_up("it is not up in time"))
+            if now > answered + _LOOK:
+                return False
+        return False
 
     def _why_not_up(self, reason: str) -> str:
         self._process.end()
@@ -234,7 +232,7 @@ class Session:
                 if envelope is not None and channel is self._iopub:
                     idle = self._take(envelope, outputs, replies) or idle
                 elif envelope is not None and envelope.kind in ("execute_reply", ""):
-                    answer = answer or _answer(envelope)
+                    answer = answer or answer_of(envelope)
                     if answer is None:
                         verdict = Verdict("unreadable", "the kernel's reply can't be read")
                         return self._ended(verdict, outputs)
@@ -274,22 +272,3 @@ class Session:
         process.wait()
         final = process.how_it_ended()
         return Outcome(final.status, outputs.result(), message=final.message)
-
-
-def _answer(envelope: Envelope) -> Outcome | None:
-    """What an execute_reply says; None if it can't be read."""
-    if not envelope.kind:
-        return None
-    if envelope.left_out:  # an exception with a text of megabytes
-        head = envelope.content.decode(errors="ignore")
-        if not re.search(r'"status"\s*:\s*"error"', head):
-            return None
-        name = re.search(r'"ename"\s*:\s*"(\w+)"', head)
-        return Outcome("error", (), name[1] if name else "", "the exception's text is too long")
-    content = unpacked(envelope.content) or {}
-    if content.get("status") == "ok":
-        return Outcome("ok", ())
-    if content.get("status") == "error":
-        error, message = plain(content.get("ename"), 200), plain(content.get("evalue"), 2000)
-        return Outcome("error", (), error, message)
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -125,3 +126,14 @@ def test_files_stay_in_the_folder() -> None:
     for name in ("/etc/passwd", "../x", "a/../../x", ""):
         with pytest.raises(ValueError, match="files: "):
             Session({name: b""})
+
+
+def test_a_kernel_that_learns_late_that_somebody_listens_is_asked_anew() -> None:
+    session = Session({}, limits=SHORT)
+    subscription = bytes(session._iopub._held)
+    session._iopub._held.clear()
+    later = Timer(3.0, lambda: session._iopub._outgoing.extend(subscription))
+    later.start()
+    with session:
+        assert text(session, "print(1)") == "1\n"
+    later.join()
