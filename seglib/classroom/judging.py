@@ -142,7 +142,7 @@ class Judge:
         place = next(place for place, slug in enumerate(slugs) if slug)
         slug, where = slugs[place], f"Look at: {self._part(place).name}."
         said = f"{results[place].get('error')}: {results[place].get('message')}"
-        more = f" {said[:200]}" if slug == "raised-exception" else ""
+        more = f" {said[:200].rstrip('. ')}." if slug == "raised-exception" else ""
         return slug, f"{HINTS[slug]}{more} {where}"
 
     def _part(self, place: int) -> Part:
