@@ -38,6 +38,11 @@ class Collected:
     source: str
     problem: str = ""
 
+    @property
+    def line(self) -> str:
+        """What is told about it; it begins with the student, if that is known."""
+        return ": ".join(filter(None, (self.student, self.source, self.problem)))
+
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -97,7 +102,7 @@ def collect(
             if chosen is not None:
                 found += _write(course / "submitted" / student / assignment, assignment, chosen)
     found.sort(key=lambda one: (one.student, one.source, one.problem))
-    lines = [f"{one.student or '?'}: {one.source}: {one.problem}" for one in found if one.problem]
+    lines = [one.line for one in found if one.problem]
     store_lines(course, assignment, origin.name, lines)
     return found
 

@@ -57,7 +57,9 @@ def load_assignment(name: str, secret: str, folder: Path = ASSIGNMENTS) -> Assig
     path = folder / "judges" / f"{name}.py"
     if not NAME.fullmatch(name) or not path.is_file():
         known = ", ".join(available(folder)) or f"none in {folder}"
-        raise ValueError(f"assignment is {name!r}, available are {known}")
+        raise ValueError(
+            f"assignment is {name!r}, available are {known}; --sources DIR names your own"
+        )
     module = _imported(path)
     parameters = module.parameters(Draw(secret, f"{name}/parameters"))
     try:

@@ -25,7 +25,7 @@ MARKS = ("BEGIN SOLUTION", "END SOLUTION", "MARK SCHEME", "HIDDEN TESTS", "given
 
 
 def open_course(course: Path, secret: str | None = None) -> str:
-    """Make the course's folder where there is none, and give its secret.
+    """Make the course's folder, for its owner alone, where there is none; give its secret.
 
     Args:
         course: the folder; keep it out of what students see.
@@ -36,7 +36,7 @@ def open_course(course: Path, secret: str | None = None) -> str:
     Raises:
         ValueError: if another secret is stored, or it is too short or the example's.
     """
-    course.mkdir(parents=True, exist_ok=True)
+    course.mkdir(0o700, parents=True, exist_ok=True)
     path = course / SECRET_FILE
     stored = path.read_text(encoding="utf-8").strip() if path.is_file() else None
     if stored is not None and secret not in (None, stored):

@@ -99,7 +99,7 @@ def collect(
     found = collect_all(assignment, origin, course, students)
     for one in found:
         if one.problem:
-            print(f"  {one.student or '?'}: {one.source}: {one.problem}")
+            print(f"  {one.line}")
     placed = {one.student for one in found if one.student and not one.problem}
     missing = [student.id for student in students if student.id not in placed]
     print(f"{assignment}: {len(placed)} of {len(students)} students' notebooks collected")
@@ -174,7 +174,8 @@ def _line(graded: Graded) -> str:
         sum(getattr(item, key) for item in record.items) for key in ("score", "points")
     )
     slugs = ", ".join(item.slug for item in record.items if item.slug)
-    notes = [slugs, f"{len(record.lines)} notes" if record.lines else ""]
+    lines = len(record.lines)
+    notes = [slugs, f"{lines} note{'s' * (lines > 1)}" if lines else ""]
     notes.append("" if graded.fresh else "as before")
     return "; ".join([f"{record.student}: {score:g} of {points:g}", *filter(None, notes)])
 
@@ -204,7 +205,7 @@ def report(
         for name in wanted:
             for line in write_feedback(course, name):
                 print(f"  {name}: {line}")
-        print(f"{course / 'feedback'}: a page a submission")
+        print(f"{course / 'feedback'}: a page for each notebook that was graded")
 
 
 def _wanted(names: list[str] | None, available: list[str], everything: bool) -> list[str]:

@@ -219,7 +219,9 @@ def test_what_fits_nobody_gets_a_line(course: Path, tmp_path: Path, answer: byte
         ("ann", "ann/notes.pdf", "is no notebook; not taken"),
     ]
     assert set(placed(course)) == {"ann"}
-    assert read_lines(course, ASSIGNMENT)[-1] == "ann: ann/notes.pdf: is no notebook; not taken"
+    lines = read_lines(course, ASSIGNMENT)
+    assert lines[1] == "annabel_1.ipynb: fits no student"
+    assert lines[-1] == "ann: ann/notes.pdf: is no notebook; not taken"
 
 
 def test_ids_that_begin_alike_are_not_guessed(course: Path, tmp_path: Path, answer: bytes) -> None:

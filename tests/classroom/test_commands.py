@@ -33,6 +33,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("class grades", "'grades'"),
         ("class release --course {new}", "--all"),
         ("class release 99_none --course {new}", "'99_none'"),
+        ("class release 99_none --course {new}", "--sources DIR"),
         ("class release ../secret --course {new}", "'../secret'"),
         (f"class release {NAME} --all --course {{new}}", "--all"),
         (f"class release {NAME} --secret short --course {{new}}", "8 characters"),

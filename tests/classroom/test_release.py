@@ -105,6 +105,7 @@ def test_a_secret_is_kept_and_must_be_good(tmp_path: Path) -> None:
     assert len(made) >= 16
     assert read_secret(tmp_path / "course") == made
     assert (tmp_path / "course" / "course_secret").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "course").stat().st_mode & 0o077 == 0
     for bad in ("short", "example", " padded-secret "):
         with pytest.raises(ValueError, match="secret"):
             open_course(tmp_path / "other", bad)
