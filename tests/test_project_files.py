@@ -76,7 +76,8 @@ def test_the_library_imports_what_it_declares_and_nothing_else() -> None:
     used = {
         package(name): file for name, file in third_party((ROOT / "seglib").rglob("*.py")).items()
     }
-    optional = names("export") | names("classroom")  # imported where it is needed, with an error that names the extra
+    # Imported where they are needed, with an error that names the extra.
+    optional = names("export") | names("classroom")
     undeclared = {name: file for name, file in used.items() if name not in names("") | optional}
     assert undeclared == {}
     # The notebooks need these two; the library may do without.
