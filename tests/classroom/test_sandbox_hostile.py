@@ -386,9 +386,9 @@ def test_the_sandbox_ends_with_the_process_that_grades() -> None:
         os.kill(inside, 0)
         grader.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{inside}/root/home").exists() and time.monotonic() < deadline:
+    while Path(f"/proc/{inside}/root", "home").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{inside}/root/home").exists()
+    assert not Path(f"/proc/{inside}/root", "home").exists()
 
 
 def test_sessions_run_side_by_side_and_leave_nothing() -> None:

@@ -69,6 +69,6 @@ def test_no_file_names_a_place_on_this_machine() -> None:
             text = (ROOT / name).read_text(encoding="utf-8")
         except (UnicodeDecodeError, FileNotFoundError):
             continue
-        # In "/proc/{number}/root/home" it is no place of its own.
+        # Behind "/proc/1", a process's root is no place of its own.
         found += [name for place in places if re.search(rf"(?<![\w}}.-]){re.escape(place)}", text)]
     assert found == []
