@@ -69,13 +69,19 @@ class Bench(Result):
     agreement_steps: int
 
 
-class CamVidRow(TypedDict):
-    """One training; `curve` holds (seconds, val mean IoU); `optimised_agreement` is the share of
-    val's pixels whose class `optimise` leaves as it is, for seglib.
+class CamVidRow(Result):
+    """One training. `measured_on` is "val" or the drive that is held out; `images` and
+    `measured_images` count both sides; `curve` holds (seconds, mean IoU); `optimised_agreement` is
+    the share of val's pixels whose class `optimise` leaves as it is, for seglib.
     """
 
-    library: str
+    network: str
+    recipe: str
+    measured_on: str
     seed: int
+    images: int
+    measured_images: int
+    minutes: float
     seconds: float
     mean_iou: float
     class_iou: Sequence[float]
@@ -83,15 +89,14 @@ class CamVidRow(TypedDict):
     optimised_agreement: float | None
 
 
-class CamVid(Result):
-    """What `benchmarks.camvid` measures."""
+class CamVid(TypedDict):
+    """What `benchmarks.camvid` measures, run by run: they may be of several machines."""
 
-    minutes: float
     classes: Sequence[str]
     rows: list[CamVidRow]
 
 
-def keep(name: str, result: Result) -> None:
+def keep(name: str, result: Bench | CamVid) -> None:
     """Store a result under results/."""
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
@@ -125,12 +130,12 @@ def filled(text: str) -> str:
 def stored(name: Literal["bench"]) -> Bench | None: ...
 @overload
 def stored(name: Literal["camvid"]) -> CamVid | None: ...
-def stored(name: str) -> Result | None:
+def stored(name: str) -> Bench | CamVid | None:
     """A result under results/, or None."""
     path = RESULTS / f"{name}.json"
     if not path.is_file():
         return None
-    return cast(Result, json.loads(path.read_text(encoding="utf-8")))
+    return cast(CamVid, json.loads(path.read_text(encoding="utf-8")))
 
 
 def about(result: Result) -> str:
@@ -204,73 +209,118 @@ def ratios(rows: list[SpeedRow]) -> Figure:
     return figure
 
 
+def with_row(result: CamVid | None, row: CamVidRow, classes: Sequence[str]) -> CamVid:
+    """The result with a new row in the place of its like: the same run on the same machine."""
+    kept = [] if result is None else [old for old in result["rows"] if _run(old) != _run(row)]
+    return {"classes": classes, "rows": sorted([*kept, row], key=_run)}
+
+
+def _run(row: CamVidRow) -> tuple[object, ...]:
+    """What tells runs apart, in the table's order: by machine, val first, seglib before smp."""
+    return (
+        _machine(row),
+        row["measured_on"] != "val",
+        row["measured_on"],
+        row["network"],
+        row["recipe"],
+        row["seed"],
+    )
+
+
+def _machine(row: CamVidRow) -> tuple[object, ...]:
+    return tuple(row[key] for key in ("machine", "threads", "torch", "minutes"))
+
+
+def _who(row: CamVidRow) -> str:
+    return f"{row['network']}'s network, {row['recipe']}'s recipe"
+
+
+def _where(row: CamVidRow) -> str:
+    return "val" if row["measured_on"] == "val" else f"drive {row['measured_on']}"
+
+
 def camvid(result: CamVid) -> str:
-    """Quality after a fixed time as Markdown."""
-    rows = result["rows"]
-    seeds = sorted({row["seed"] for row in rows})
-    value = {(row["library"], row["seed"]): row["mean_iou"] for row in rows}
-    used = {(row["library"], row["seed"]): f"{row['seconds']:.0f} s" for row in rows}
-    both = [seed for seed in seeds if len([key for key in value if key[1] == seed]) == 2]
+    """Quality after a fixed time as Markdown, a table for each machine."""
+    machines = sorted({_machine(row) for row in result["rows"]})
+    parts = [
+        _camvid_of_machine([row for row in result["rows"] if _machine(row) == machine], result)
+        for machine in machines
+    ]
+    picture = "![Mean IoU on CamVid against minutes of training](results/camvid.svg)"
+    return "\n\n".join([picture, *parts])
+
+
+def _camvid_of_machine(rows: list[CamVidRow], result: CamVid) -> str:
+    header = (
+        "trained",
+        "measured on",
+        "frames: training / measured",
+        "seed",
+        "seconds",
+        "mean IoU",
+    )
     lines = [
         (
-            f"seed {seed}",
-            f"{value['seglib', seed]:.4f} ({used['seglib', seed]})",
-            f"{value['smp', seed]:.4f} ({used['smp', seed]})",
-            f"**{value['seglib', seed] - value['smp', seed]:+.4f}**",
+            _who(row),
+            "val (drive 0016E5, also in train)"
+            if row["measured_on"] == "val"
+            else f"drive {row['measured_on']}, held out",
+            f"{row['images']} / {row['measured_images']}",
+            f"{row['seed']}",
+            f"{row['seconds']:.0f}",
+            f"**{row['mean_iou']:.3f}**",
         )
-        for seed in both
+        for row in rows
     ]
     same = [
         f"{100 * row['optimised_agreement']:.2f} %"
         for row in rows
         if row["optimised_agreement"] is not None
     ]
-    names = result["classes"]
+    ours = [row for row in rows if row["network"] == "seglib"]
     by_class = [
-        (
-            name,
-            *(
-                f"{sum(r['class_iou'][i] for r in rows if r['library'] == which) / len(both):.2f}"
-                for which in ("seglib", "smp")
-            ),
-        )
-        for i, name in enumerate(names)
+        (name, *(f"{row['class_iou'][i]:.2f}" for row in ours))
+        for i, name in enumerate(result["classes"])
     ]
-    header = (
-        f"val mean IoU after {result['minutes']:g} minutes",
-        "seglib (time used)",
-        "smp",
-        "difference",
-    )
+    columns = [f"{_where(row)}, seed {row['seed']}" for row in ours]
     return "\n\n".join(
         [
-            about(result),
-            "![Val mean IoU on CamVid against minutes of training](results/camvid.svg)",
+            f"{about(rows[0])} {rows[0]['minutes']:g} minutes a run.",
             table(header, lines),
             f"`optimise` leaves the class of {' and '.join(same)} of val's pixels as it was.",
-            "IoU of each class, mean of the seeds:",
-            table(("class", "seglib", "smp"), by_class),
+            "IoU of each class, seglib's network:",
+            table(("class", *columns), by_class),
         ]
     )
 
 
 def curves(rows: list[CamVidRow]) -> Figure:
-    """Val mean IoU against the clock of training, a line for each run."""
-    figure, axes = card(3.2)
+    """Mean IoU against the clock of training: val on the left, drives held out on the right."""
+    figure = Figure(figsize=(8, 3.2), facecolor=CARD, layout="constrained")
     colors = {"seglib": BLUE, "smp": ORANGE}
-    named = set()
-    for row in rows:
-        which = row["library"]
-        minutes = [seconds / 60 for seconds, _ in row["curve"]]
-        values = [value for _, value in row["curve"]]
-        label = None if which in named else which
-        named.add(which)
-        axes.plot(minutes, values, "o-", color=colors[which], markersize=3, label=label)
-    axes.set_xlabel("minutes of training", fontsize=8)
-    axes.set_ylabel("val mean IoU", fontsize=8)
-    axes.set_ylim(bottom=0)
-    axes.set_xlim(left=0)
-    axes.legend(frameon=False, fontsize=8)
+    for axes, val in zip(figure.subplots(1, 2, sharey=True), (True, False), strict=True):
+        styled(axes)
+        named = set()
+        for row in (row for row in rows if (row["measured_on"] == "val") is val):
+            minutes = [seconds / 60 for seconds, _ in row["curve"]]
+            values = [value for _, value in row["curve"]]
+            label = None if _who(row) in named else _who(row)
+            named.add(_who(row))
+            style = "o-" if row["recipe"] == "seglib" else "s--"
+            axes.plot(
+                minutes, values, style, color=colors[row["network"]], markersize=3, label=label
+            )
+            if not val:
+                axes.annotate(row["measured_on"], (minutes[-1], values[-1]), fontsize=7)
+        axes.set_title(
+            "val: a drive that is also in train" if val else "a drive held out", fontsize=9
+        )
+        axes.set_xlabel("minutes of training", fontsize=8)
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+    first = figure.axes[0]
+    first.set_ylabel("mean IoU", fontsize=8)
+    first.legend(frameon=False, fontsize=7)
     return figure
 
 
@@ -278,11 +328,15 @@ def card(height: float) -> tuple[Figure, Axes]:
     """A light card, 8 inches wide."""
     figure = Figure(figsize=(8, height), facecolor=CARD, layout="constrained")
     axes = figure.subplots()
+    styled(axes)
+    return figure, axes
+
+
+def styled(axes: Axes) -> None:
     axes.set_facecolor(CARD)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
-    return figure, axes
 
 
 def save(figure: Figure, name: str) -> None:

@@ -39,20 +39,29 @@ BENCH: report.Bench = {
 CAMVID = cast(
     report.CamVid,
     {
-        **{key: BENCH[key] for key in ("machine", "threads", "python", "torch")},  # type: ignore[literal-required]
-        "minutes": 10,
         "classes": ["sky", "pole"],
         "rows": [
             {
-                "library": library,
+                **{key: BENCH[key] for key in ("machine", "threads", "python", "torch")},  # type: ignore[literal-required]
+                "minutes": 10,
+                "network": network,
+                "recipe": recipe,
+                "measured_on": measured_on,
                 "seed": 0,
+                "images": 367,
+                "measured_images": 101,
                 "seconds": 600.0,
                 "mean_iou": value,
                 "class_iou": [value, value],
                 "curve": [[300.0, 0.1], [600.0, value]],
-                "optimised_agreement": 0.99874 if library == "seglib" else None,
+                "optimised_agreement": 0.99874 if value == 0.6 else None,
             }
-            for library, value in (("seglib", 0.6), ("smp", 0.5))
+            for network, recipe, measured_on, value in (
+                ("seglib", "seglib", "val", 0.6),
+                ("smp", "seglib", "val", 0.55),
+                ("smp", "smp", "val", 0.5),
+                ("seglib", "seglib", "0006R0", 0.4),
+            )
         ],
     },
 )
@@ -85,9 +94,25 @@ def test_results_become_a_page_and_pictures(
     assert (tmp_path / "results" / "bench.svg").read_bytes() == picture
 
 
-def test_quality_is_told_as_a_difference() -> None:
+def test_quality_names_what_each_number_is() -> None:
     text = report.camvid(CAMVID)
-    assert "| seed 0 | 0.6000 (600 s) | 0.5000 (600 s) | **+0.1000** |" in text
+    seen = "| seglib's network, seglib's recipe | val (drive 0016E5, also in train) | 367 / 101 |"
+    unseen = "| seglib's network, seglib's recipe | drive 0006R0, held out | 367 / 101 |"
+    assert f"{seen} 0 | 600 | **0.600** |" in text
+    assert f"{unseen} 0 | 600 | **0.400** |" in text
+    assert "| smp's network, seglib's recipe | val" in text
     assert "of 99.87 % of" in text
-    assert "| pole | 0.60 | 0.50 |" in text
+    assert "| pole | 0.60 | 0.40 |" in text
     assert report.curves(CAMVID["rows"]).axes[0].get_legend() is not None
+
+
+def test_a_run_takes_the_place_of_its_like() -> None:
+    row = CAMVID["rows"][2]
+    new = cast(report.CamVidRow, {**row, "mean_iou": 0.51})
+    result = report.with_row(CAMVID, new, CAMVID["classes"])
+    assert [r["mean_iou"] for r in result["rows"]] == [0.6, 0.55, 0.51, 0.4]
+    elsewhere = cast(report.CamVidRow, {**new, "machine": "some other"})
+    both = report.with_row(result, elsewhere, CAMVID["classes"])
+    assert [r["mean_iou"] for r in both["rows"]] == [0.6, 0.55, 0.51, 0.4, 0.51]
+    text = report.camvid(both)
+    assert text.index("a processor, 2 threads") < text.index("some other, 2 threads")

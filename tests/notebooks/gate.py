@@ -7,12 +7,16 @@ here; what can only be seen by running is in notebook_plugin.py.
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import seeds
+import tolerance
 from nbformat import NotebookNode
+from nbval.plugin import coalesce_streams
 
 SECTIONS = (
     "Predict first",
@@ -33,8 +37,9 @@ MAX_COLUMNS = 88
 MAX_IGNORED = 4
 IGNORE = "nbval-ignore-output"
 # An assignment's students don't get the cell that is tagged "instructor".
-ALLOWED_TAGS = {IGNORE, "hide-input", "instructor"}
+ALLOWED_TAGS = {IGNORE, seeds.FIXED, "hide-input", "instructor"}  # and a tolerance's
 REASON = re.compile(r"#\s*output not compared:\s*(\S+(?:\s+\S+){2,})", re.IGNORECASE)
+SEED_REASON = re.compile(r"(?m)^#\s*seed fixed:\s*(\S+(?:\s+\S+){2,})", re.IGNORECASE)
 # nbval obeys comments line by line, also inside strings; a chapter has no use for any spelling.
 MARKER = re.compile(r"nbval|pytest[\s_-]*validate", re.IGNORECASE)
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "image/gif")
@@ -62,7 +67,7 @@ def problems(notebook: NotebookNode, path: Path) -> list[str]:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             found += [f"cell {index}: {problem}" for problem in _code_cell(cell, limit)]
-    ignored = sum(IGNORE in _tags(cell) for cell in notebook.cells)
+    ignored = sum(IGNORE in tags(cell) for cell in notebook.cells)
     if ignored > MAX_IGNORED:
         found.append(f"{ignored} cells with ignored output, at most {MAX_IGNORED} are allowed")
     if is_chapter(path):
@@ -87,9 +92,25 @@ def headings(notebook: NotebookNode) -> Iterator[tuple[int, int, str]]:
             yield index, len(marks), title
 
 
-def _tags(cell: NotebookNode) -> list[str]:
-    tags = cell.metadata.get("tags", [])
-    return tags if isinstance(tags, list) else [f"not a list: {tags}"]
+def tags(cell: NotebookNode) -> list[str]:
+    found = cell.metadata.get("tags", [])
+    return found if isinstance(found, list) else [f"not a list: {found}"]
+
+
+def tolerances(cell: NotebookNode) -> list[tolerance.Tolerance]:
+    """How far a cell's numbers may move, by its tags; empty where they may not."""
+    return [found for tag in tags(cell) if (found := tolerance.named(tag)) is not None]
+
+
+def texts(outputs: list[NotebookNode]) -> list[str]:
+    """What outputs say in words, in order: printed, and each textual form of what is shown."""
+    found = []
+    for output in coalesce_streams(copy.deepcopy(outputs)):  # which writes into its argument
+        if output.output_type == "stream":
+            found.append(str(output.text))
+        data = output.get("data", {})
+        found += [str(data[mime]) for mime in sorted(data) if mime.startswith("text/")]
+    return found
 
 
 def _kernel(notebook: NotebookNode) -> list[str]:
@@ -125,14 +146,65 @@ def _code_cell(cell: NotebookNode, limit: int) -> Iterator[str]:
 
 
 def _tag_problems(cell: NotebookNode) -> Iterator[str]:
-    for tag in _tags(cell):
-        if tag not in ALLOWED_TAGS:
-            yield f"tag {tag!r} is not among {sorted(ALLOWED_TAGS)}"
-    if IGNORE in _tags(cell) and not REASON.match(cell.source):
+    within = [tag for tag in tags(cell) if tolerance.named(tag)]
+    for tag in tags(cell):
+        if tag not in ALLOWED_TAGS and tag not in within:
+            yield f"tag {tag!r} is not among {sorted(ALLOWED_TAGS)}, nor a tolerance like within-5%"
+    if IGNORE in tags(cell) and not REASON.match(cell.source):
         yield (
             f"tagged {IGNORE} without a written reason: begin with `# Output not compared: …`, "
             "three words or more"
         )
+    if seeds.FIXED in tags(cell) and not SEED_REASON.search(cell.source):
+        yield (
+            f"tagged {seeds.FIXED} without a written reason: add a line `# Seed fixed: …`, "
+            "three words or more"
+        )
+    if len(within) > 1 or (within and IGNORE in tags(cell)):
+        yield f"one of these tags is enough: {tags(cell)}"
+    for tag in within:
+        if (problem := tolerance.problem(tag, texts(cell.outputs))) is not None:
+            yield problem
+        if not _asserts_what_it_prints(cell.source):
+            yield f"{tag}: nothing that the cell prints is compared in an assert: assert the claim"
+
+
+def _asserts_what_it_prints(source: str) -> bool:
+    """Whether an assert compares a variable that is printed too."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return False
+    printed: set[str] = set()
+    asserted: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (
+            getattr(node.func, "id", None) == "print" or getattr(node.func, "attr", None) == "show"
+        ):
+            printed |= _names(node, tree)
+        if isinstance(node, ast.Assert):
+            comparisons = [part for part in ast.walk(node.test) if isinstance(part, ast.Compare)]
+            asserted |= {name for part in comparisons for name in _names(part, tree)}
+    return bool(printed & asserted)
+
+
+def _names(node: ast.AST, tree: ast.Module) -> set[str]:
+    """Variables that an expression reads; with one of a loop, what is looped over, too."""
+    called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
+    found = {
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in called
+    }
+    loops = [part for part in ast.walk(tree) if isinstance(part, (ast.For, ast.comprehension))]
+    while True:
+        sources = [loop.iter for loop in loops if found & _plain_names(loop.target)]
+        more = set().union(*map(_plain_names, sources)) - found
+        if not more:
+            return found
+        found |= more
+
+
+def _plain_names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _source_problems(cell: NotebookNode) -> Iterator[str]:
