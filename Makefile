@@ -1,4 +1,4 @@
-# `make lab` opens the course, `make test` checks all of it. Needed: Python >= 3.10 with venv and pip, git, make.
+# `make lab` opens the course, `make test` checks all of it. Needed: Python >= 3.11 with venv and pip, git, make.
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -20,15 +20,16 @@ help: ## this list
 lab: $(VENV)/.core ## open the course in JupyterLab
 	@# Marked as trusted, they show their colours before the first run; JupyterLab filters other people's.
 	-@$(RUN) -m jupyter trust notebooks/*.ipynb >/dev/null 2>&1
-	$(RUN) -m jupyter lab $(LAB_FLAGS) notebooks/00_start_here.ipynb
+	@# Without news_url=None its first question covers the page: whether to fetch news.
+	$(RUN) -m jupyter lab $(LAB_FLAGS) --LabApp.news_url=None notebooks/00_start_here.ipynb
 
 classroom: $(VENV)/.class ## for instructors: adds nbgrader, for `seglib class`
 	@echo "Ready: source $(VENV)/bin/activate, then see notebooks/assignments/README.md"
 
-test: $(VENV)/.test ## before a commit: style, types, unit tests, every notebook
-	$(RUN) tools/check.py --workers $(WORKERS)
+test: $(VENV)/.test ## before a commit: style, types, unit tests, every notebook; FAST=1: what changed
+	$(RUN) tools/check.py --workers $(WORKERS) $(if $(FAST),--fast)
 
-test-full: $(VENV)/.test ## nightly: the slow tests too
+test-full: $(VENV)/.test ## nightly: slow tests too, and notebooks as on other processors, with other seeds
 	$(RUN) tools/check.py --workers $(WORKERS) --full
 
 notebooks: $(VENV)/.test ## run every chapter anew and store its outputs

@@ -14,6 +14,7 @@ EXPERIMENTS = (
     "decoder",
     "schedules",
     "imbalance",
+    "gallery",
 )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -15,25 +17,15 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def table(text: str, header: str) -> str:
-    """The text of one TOML table, up to the next header. (tomllib is not in Python 3.10.)"""
-    found = re.search(rf"(?ms)^\[{re.escape(header)}\]\n(.*?)(?=^\[|\Z)", text)
-    if not found:
-        raise ValueError(f"pyproject.toml has no table [{header}]")
-    return found.group(1)
-
-
-def arrays(body: str) -> dict[str, list[str]]:
-    """`name = ["…", …]` of a table, as {name: strings}."""
-    found = re.findall(r"(?ms)^([\w-]+) = \[(.*?)\]$", body)
-    return {name: re.findall(r'"([^"]+)"', items) for name, items in found}
+def pyproject() -> dict[str, Any]:
+    """pyproject.toml's tables."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def declared() -> dict[str, list[Requirement]]:
     """Requirements by extra; those of the library itself are under ''."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    groups = {"": arrays(table(text, "project"))["dependencies"]}
-    groups |= arrays(table(text, "project.optional-dependencies"))
+    project = pyproject()["project"]
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
     return {extra: [Requirement(line) for line in lines] for extra, lines in groups.items()}
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from project_files import ROOT, canonical, constraints, declared, table
+from project_files import ROOT, canonical, constraints, declared, pyproject
 
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13")
 # Import names that differ from the package's, and the packages' names on conda-forge.
 IMPORTS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "IPython": "ipython"}
 IMPORTS["zmq"] = "pyzmq"
@@ -160,7 +160,20 @@ def test_the_workflow_covers_the_oldest_and_the_newest_python() -> None:
     matrix = yaml.safe_load(text)["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["python"] == [PYTHONS[0], PYTHONS[-1]]
     assert "bash .ci/run" in text
-    assert f'requires-python = ">={PYTHONS[0]}"' in (ROOT / "pyproject.toml").read_text()
+    assert pyproject()["project"]["requires-python"] == f">={PYTHONS[0]}"
+
+
+def test_the_nightly_has_a_schedule_and_every_system() -> None:
+    text = (ROOT / ".github/workflows/nightly.yml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    assert "schedule" in workflow[True]  # YAML reads the key `on` as a truth value
+    jobs = workflow["jobs"]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == [PYTHONS[0], PYTHONS[-1]]
+    assert jobs["other-systems"]["strategy"]["matrix"]["system"] == [
+        "macos-latest",
+        "windows-latest",
+    ]
+    assert "make test-full" in text
 
 
 def test_make_help_lists_every_target() -> None:
@@ -186,7 +199,7 @@ def test_what_make_calls_exists(module: str) -> None:
 def test_an_old_python_gets_one_line(tmp_path: Path) -> None:
     text = (ROOT / "tools/make_venv.py").read_text(encoding="utf-8")
     newer = tmp_path / "make_venv.py"
-    newer.write_text(text.replace("OLDEST = (3, 10)", "OLDEST = (9, 9)"), encoding="utf-8")
+    newer.write_text(text.replace("OLDEST = (3, 11)", "OLDEST = (9, 9)"), encoding="utf-8")
     folder = str(tmp_path / "venv")
     run = subprocess.run([sys.executable, str(newer), folder], capture_output=True, text=True)
     assert run.returncode == 1
@@ -206,8 +219,7 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_only_the_library_is_packaged() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'include = ["seglib*"]' in table(text, "tool.setuptools.packages.find")
+    assert pyproject()["tool"]["setuptools"]["packages"]["find"] == {"include": ["seglib*"]}
     folders = {path.parent for path in (ROOT / "seglib").rglob("*.py")}
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
     assert (ROOT / "seglib/py.typed").is_file()

@@ -1,7 +1,7 @@
 """Which tests and notebooks a change can touch: by what they import, and what that imports.
 
-A test or notebook whose imports reach a changed module is touched; so is one that is changed itself.
-A change of anything else that is no page (data, a test's helper) touches all of them.
+A test or notebook whose imports reach a changed module is touched; one that is changed itself is,
+too. A change of anything else that is no page (data, a test's helper) touches all of them.
 """
 
 from __future__ import annotations

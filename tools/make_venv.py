@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-OLDEST = (3, 10)
+OLDEST = (3, 11)
 
 
 def works(python):

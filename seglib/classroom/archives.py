@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nbgrader.utils import parse_utc
@@ -124,7 +124,7 @@ def _file_entry(path: Path, name: str, budget: _Budget) -> Entry:
             raise ValueError(f"can't be read ({error.strerror})") from error
 
     time = read_time(path.with_name(TIMESTAMP))
-    time = time or datetime.fromtimestamp(about.st_mtime, timezone.utc)
+    time = time or datetime.fromtimestamp(about.st_mtime, UTC)
     problem = "" if stat.S_ISREG(about.st_mode) else "is a link or no usual file; not taken"
     return Entry((name,), time, read, problem)
 
@@ -135,7 +135,7 @@ def read_time(path: Path) -> datetime | None:
         time: datetime = parse_utc(path.read_text(encoding="utf-8")[:100].strip())
     except (OSError, ValueError, OverflowError):
         return None
-    return time.replace(tzinfo=timezone.utc)
+    return time.replace(tzinfo=UTC)
 
 
 def _list_zip(archive: zipfile.ZipFile) -> list[Entry]:
@@ -207,8 +207,8 @@ def _zip_time(info: zipfile.ZipInfo) -> datetime | None:
     """An entry's time: UTC where it is noted, else the local time that zip files have."""
     for kind, field in _extra_fields(info.extra):
         if kind == 0x5455 and len(field) >= 5 and field[0] & 1:
-            return datetime.fromtimestamp(struct.unpack_from("<i", field, 1)[0], timezone.utc)
+            return datetime.fromtimestamp(struct.unpack_from("<i", field, 1)[0], UTC)
     try:
-        return datetime(*info.date_time).astimezone(timezone.utc)
+        return datetime(*info.date_time).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from seglib.classroom.archives import TIMESTAMP, Entry, open_entries, read_time
@@ -17,7 +17,7 @@ from seglib.classroom.roster import Student
 from seglib.classroom.text import shorten
 from seglib.files import atomic_path
 
-_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _FORMAT = "%Y-%m-%d %H:%M:%S UTC"  # nbgrader reads numeric zones as seconds
 WORSE = "not taken: another notebook of the student fits better"
 UNCLEAR = "one of several notebooks, none clearly the last one or the assignment's; leave one"
@@ -217,4 +217,4 @@ def _write(folder: Path, assignment: str, chosen: _Candidate) -> list[Collected]
 
 def _stored_time(path: Path, timestamp: Path) -> datetime:
     time = read_time(timestamp)
-    return time or datetime.fromtimestamp(int(path.stat().st_mtime), timezone.utc)
+    return time or datetime.fromtimestamp(int(path.stat().st_mtime), UTC)

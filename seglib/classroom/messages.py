@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from seglib.classroom.wire import Message
 
@@ -45,7 +45,7 @@ class Letters:
             "msg_id": name,
             "session": self._session,
             "username": "teacher",
-            "date": datetime.now(timezone.utc).isoformat(),
+            "date": datetime.now(UTC).isoformat(),
             "msg_type": kind,
             "version": "5.3",
         }

@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
-from types import FrameType
 
 import numpy
 import torch
@@ -36,30 +35,13 @@ def _relentless(thread: int) -> type[TimeLimit]:
     """An exception that, when it is caught, is raised once more at the next step.
 
     Code that catches everything in a loop survives any single exception. This one's constructor,
-    which runs as it
-    is caught, tells the interpreter to raise it again: the second one hits the handler, outside its
-    `try`.
+    which runs as it is caught, tells the interpreter to raise it again: the second one hits the
+    handler, outside its `try`.
     """
     limit = type("TimeLimit", (TimeLimit,), {})
     again = partial(_raise_in_thread, ctypes.c_ulong(thread), ctypes.py_object(limit))
-    # Python 3.10 takes no interruption where a `try` begins, so a loop around one would outlive it.
-    old = sys.version_info < (3, 11)
-    limit.__init__ = staticmethod(_strike_next if old else again)  # type: ignore[misc]
+    limit.__init__ = staticmethod(again)  # type: ignore[misc]
     return limit
-
-
-def _strike_next(*_: object) -> None:
-    """Make every function that is running in this thread fail at its next line."""
-    sys.settrace(_strike)
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        frame.f_trace = _strike
-        frame = frame.f_back
-
-
-def _strike(*_: object) -> None:
-    """A trace function that ends the code at its next line."""
-    raise TimeLimit
 
 
 def run_limited(function: Callable[[], None], seconds: float) -> bool:

@@ -39,10 +39,7 @@ FLAGS = (
 )
 START = 90  # seconds until a server or a page is there, on a busy machine
 RUN = 900  # seconds until a chapter has run, on a busy machine
-SETTINGS = {
-    "notification": {"fetchNews": "false", "checkForUpdates": False},  # no question, no network
-    "themes": {"theme": "JupyterLab Light"},
-}
+SETTINGS = {"themes": {"theme": "JupyterLab Light"}}
 
 # The current notebook's state; JupyterLab gives `jupyterapp` away when it is told to.
 STATE = """() => {
@@ -122,9 +119,7 @@ class Lab:
         variables.pop("MPLBACKEND", None)  # a kernel chooses the inline backend only without it
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0"]
         command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={self.notebooks}"]
-        command += ["--expose-app-in-browser"]
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            command += ["--allow-root"]
+        command += ["--expose-app-in-browser", *flags_of_make_lab()]
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 command, cwd=self.notebooks, env=variables, stdout=log, stderr=log
@@ -163,6 +158,13 @@ class Lab:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def flags_of_make_lab() -> list[str]:
+    """The options that `make lab` starts JupyterLab with."""
+    run = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True)
+    (line,) = (line for line in run.stdout.splitlines() if "-m jupyter lab " in line)
+    return [word for word in line.split() if word.startswith("--")]
 
 
 @contextmanager

@@ -124,6 +124,13 @@ def test_the_start_page_opens_with_its_picture(window: Browser, lab: browser.Lab
         assert box["width"] > 300
 
 
+def test_no_question_covers_the_start_page(window: Browser, lab: browser.Lab) -> None:
+    with browser.opened(window, lab, START_HERE) as page:
+        page.wait_for_timeout(5000)  # JupyterLab asks after it is ready
+        for box in (".jp-Dialog", ".Toastify__toast", ".jp-Notification-Toast"):
+            assert page.locator(box).count() == 0
+
+
 @pytest.mark.slow
 def test_a_chapter_runs_from_the_first_to_the_last_cell(chapter: Chapter, lab: browser.Lab) -> None:
     cells = [cell for cell in lab.read(chapter.name).cells if cell.cell_type == "code"]
