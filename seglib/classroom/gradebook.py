@@ -106,7 +106,8 @@ def store_scores(course: Path, record: Record) -> None:
     with open_gradebook(course) as gradebook:
         timestamp = _timestamp(course, assignment, student)
         try:
-            gradebook.update_or_create_submission(assignment, student, timestamp=timestamp)
+            with gradebook.db.no_autoflush:  # nbgrader reads while the submission is half-made
+                gradebook.update_or_create_submission(assignment, student, timestamp=timestamp)
             notebook = gradebook.find_submission_notebook(assignment, assignment, student)
         except MissingEntry as error:
             raise ValueError(
