@@ -7,6 +7,8 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --no-input -c constraints.txt
 # Silent where nobody watches; JupyterLab refuses root unless told.
 PIP += $(shell test -t 2 || echo -q)
+# With the settings in this folder, JupyterLab doesn't ask on its first page whether to fetch news.
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/tools/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
 LAB_FLAGS ?= $(shell test "$$(id -u)" != 0 || echo --allow-root)
 # A copied or moved checkout holds an environment that points to the old place.
 MOVED := $(if $(subst $(CURDIR),,$(shell cat $(VENV)/.core 2>/dev/null)),FORCE)
@@ -20,8 +22,7 @@ help: ## this list
 lab: $(VENV)/.core ## open the course in JupyterLab
 	@# Marked as trusted, they show their colours before the first run; JupyterLab filters other people's.
 	-@$(RUN) -m jupyter trust notebooks/*.ipynb >/dev/null 2>&1
-	@# Without news_url=None its first question covers the page: whether to fetch news.
-	$(RUN) -m jupyter lab $(LAB_FLAGS) --LabApp.news_url=None notebooks/00_start_here.ipynb
+	$(RUN) -m jupyter lab $(LAB_FLAGS) notebooks/00_start_here.ipynb
 
 classroom: $(VENV)/.class ## for instructors: adds nbgrader, for `seglib class`
 	@echo "Ready: source $(VENV)/bin/activate, then see notebooks/assignments/README.md"

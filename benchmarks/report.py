@@ -272,22 +272,23 @@ def _camvid_of_machine(rows: list[CamVidRow], result: CamVid) -> str:
         )
         for row in rows
     ]
-    same = [
-        f"{100 * row['optimised_agreement']:.2f} %"
-        for row in rows
-        if row["optimised_agreement"] is not None
-    ]
+    same = sorted(
+        100 * row["optimised_agreement"] for row in rows if row["optimised_agreement"] is not None
+    )
     ours = [row for row in rows if row["network"] == "seglib"]
     by_class = [
         (name, *(f"{row['class_iou'][i]:.2f}" for row in ours))
         for i, name in enumerate(result["classes"])
+    ]
+    kept = [
+        f"`optimise` leaves the class of {share:.2f} % or more of val's pixels." for share in same
     ]
     columns = [f"{_where(row)}, seed {row['seed']}" for row in ours]
     return "\n\n".join(
         [
             f"{about(rows[0])} {rows[0]['minutes']:g} minutes a run.",
             table(header, lines),
-            f"`optimise` leaves the class of {' and '.join(same)} of val's pixels as it was.",
+            *kept[:1],
             "IoU of each class, seglib's network:",
             table(("class", *columns), by_class),
         ]

@@ -101,7 +101,7 @@ def test_quality_names_what_each_number_is() -> None:
     assert f"{seen} 0 | 600 | **0.600** |" in text
     assert f"{unseen} 0 | 600 | **0.400** |" in text
     assert "| smp's network, seglib's recipe | val" in text
-    assert "of 99.87 % of" in text
+    assert "of 99.87 % or more of" in text
     assert "| pole | 0.60 | 0.40 |" in text
     assert report.curves(CAMVID["rows"]).axes[0].get_legend() is not None
 

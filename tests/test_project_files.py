@@ -191,6 +191,15 @@ def test_make_knows_the_commands_that_the_course_names() -> None:
         assert run.returncode == 0, run.stderr
 
 
+def test_make_lab_brings_its_settings() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/tools/jupyter" in text
+    (file,) = (ROOT / "tools" / "jupyter").rglob("*.json")
+    assert file.relative_to(ROOT / "tools/jupyter").as_posix() == (
+        "labconfig/default_setting_overrides.json"
+    )
+
+
 @pytest.mark.parametrize("module", ["checkpoint", "experiments", "bench"])
 def test_what_make_calls_exists(module: str) -> None:
     assert (ROOT / "benchmarks" / f"{module}.py").is_file()
