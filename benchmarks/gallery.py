@@ -32,6 +32,7 @@ def disagreement(model: torch.nn.Module, images: torch.Tensor) -> float:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # as in the chapter: tensors here are small
     images, masks = half_size(build_dataset("toystreet", "train"), TRAIN)
     others, other_masks = half_size(build_dataset("toystreet", "val"), VAL)
     runs = []
