@@ -50,9 +50,14 @@ def notebook_command(workers: int, paths: tuple[str, ...] = (NOTEBOOKS,)) -> lis
     return ["-m", "pytest", *options, "-q", "-n", str(workers), "--dist", "loadscope", *paths]
 
 
+def unit_command(workers: int, paths: tuple[str, ...] = ("tests",)) -> list[str]:
+    """pytest's arguments for unit tests, a file to a worker: what its tests share is built once."""
+    return ["-m", "pytest", "-q", "-n", str(workers), "--dist", "loadscope", *paths]
+
+
 def steps(workers: int, full: bool) -> dict[str, Step]:
     """The steps by name, in order."""
-    unit = ["-m", "pytest", "-q", "-n", str(workers), "tests"]
+    unit = unit_command(workers)
     return {
         "lint: ruff check": Step(["-m", "ruff", "check", "--quiet"]),
         "lint: ruff format": Step(["-m", "ruff", "format", "--check", "--quiet"]),
@@ -93,7 +98,7 @@ def changed_steps(workers: int) -> dict[str, Step]:
     found = {name: step for name, step in steps(workers, False).items() if "lint" in name}
     print(f"touched by what changed: {len(tests)} test files, {len(notebooks)} notebooks")
     if tests:
-        unit = ["-m", "pytest", "-q", "-n", str(workers), "-m", "not slow", *tests]
+        unit = [*unit_command(workers, tuple(tests)), "-m", "not slow"]
         found["unit tests"] = Step(unit, {"MPLBACKEND": "agg"})
     if notebooks:
         found["notebooks"] = Step(notebook_command(workers, tuple(notebooks)))

@@ -38,8 +38,8 @@ MAX_IGNORED = 4
 IGNORE = "nbval-ignore-output"
 # An assignment's students don't get the cell that is tagged "instructor".
 ALLOWED_TAGS = {IGNORE, seeds.FIXED, "hide-input", "instructor"}  # and a tolerance's
-REASON = re.compile(r"#\s*output not compared:\s*(\S+(?:\s+\S+){2,})", re.IGNORECASE)
-SEED_REASON = re.compile(r"(?m)^#\s*seed fixed:\s*(\S+(?:\s+\S+){2,})", re.IGNORECASE)
+REASON = re.compile(r"#\s*output not compared:[ \t]*\S+(?:[ \t]+\S+){2,}", re.IGNORECASE)
+SEED_REASON = re.compile(r"(?m)^#\s*seed fixed:[ \t]*\S+(?:[ \t]+\S+){2,}", re.IGNORECASE)
 # nbval obeys comments line by line, also inside strings; a chapter has no use for any spelling.
 MARKER = re.compile(r"nbval|pytest[\s_-]*validate", re.IGNORECASE)
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "image/gif")

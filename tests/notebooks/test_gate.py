@@ -132,6 +132,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
         add("# Output not compared: random\nprint(1)", tags=[gate.IGNORE]),
         "without a written reason",
     ),
+    "ignored with one word and code": (
+        add("# Output not compared: random\nprint(1, 2, 3)", tags=[gate.IGNORE]),
+        "without a written reason",
+    ),
     "reason below the code": (
         add("print(1)\n# Output not compared: it is a random number", tags=[gate.IGNORE]),
         "without a written reason",
