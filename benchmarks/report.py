@@ -104,9 +104,9 @@ def keep(name: str, result: Bench | CamVid) -> None:
 
 
 def write() -> None:
-    """Put every stored result into README.md, and draw its picture."""
-    page = FOLDER / "README.md"
-    page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    """Put every stored result into the pages, and draw its picture."""
+    for page in (FOLDER / "README.md", FOLDER.parent / "README.md"):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     if (found := stored("bench")) is not None:
         save(ratios(found["rows"]), "bench")
     if (found := stored("camvid")) is not None:
@@ -114,12 +114,12 @@ def write() -> None:
 
 
 def filled(text: str) -> str:
-    """README.md's text with what stands between `<!-- NAME -->` and `<!-- end of NAME -->` made
-    anew from the stored results.
+    """A page's text with what stands between `<!-- NAME -->` and `<!-- end of NAME -->` made anew
+    from the stored results.
     """
-    for name, make in SECTIONS.items():
-        result = stored(name)
-        if result is not None:
+    for name, (source, make) in SECTIONS.items():
+        result = stored(source)
+        if result is not None and f"<!-- {name} -->" in text:
             before, rest = text.split(f"<!-- {name} -->", 1)
             after = rest.split(f"<!-- end of {name} -->", 1)[1]
             text = f"{before}<!-- {name} -->\n{make(result)}\n<!-- end of {name} -->{after}"
@@ -250,6 +250,23 @@ def camvid(result: CamVid) -> str:
     return "\n\n".join([picture, *parts])
 
 
+def camvid_in_short(result: CamVid) -> str:
+    """A line for each kind of run, with all its seeds: for the project's first page."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in result["rows"]:
+        if row["measured_on"] in ("val", "0006R0"):
+            key = (_who(row), _measured_on(row), row["machine"].partition(",")[0])
+            found.setdefault(key, []).append(f"{row['mean_iou']:.2f}")
+    header = ("trained for ten minutes, from scratch", "measured on", "processor", "mean IoU")
+    return table(header, [(*key, ", ".join(values)) for key, values in found.items()])
+
+
+def _measured_on(row: CamVidRow) -> str:
+    if row["measured_on"] == "val":
+        return "val (drive 0016E5, also in train)"
+    return f"drive {row['measured_on']}, held out"
+
+
 def _camvid_of_machine(rows: list[CamVidRow], result: CamVid) -> str:
     header = (
         "trained",
@@ -262,9 +279,7 @@ def _camvid_of_machine(rows: list[CamVidRow], result: CamVid) -> str:
     lines = [
         (
             _who(row),
-            "val (drive 0016E5, also in train)"
-            if row["measured_on"] == "val"
-            else f"drive {row['measured_on']}, held out",
+            _measured_on(row),
             f"{row['images']} / {row['measured_images']}",
             f"{row['seed']}",
             f"{row['seconds']:.0f}",
@@ -347,7 +362,12 @@ def save(figure: Figure, name: str) -> None:
         figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
 
 
-SECTIONS: dict[Literal["bench", "camvid"], Callable[..., str]] = {"bench": bench, "camvid": camvid}
+# The name of a page's section → the stored result, and what makes Markdown of it.
+SECTIONS: dict[str, tuple[Literal["bench", "camvid"], Callable[..., str]]] = {
+    "bench": ("bench", bench),
+    "camvid": ("camvid", camvid),
+    "camvid in short": ("camvid", camvid_in_short),
+}
 
 if __name__ == "__main__":
     write()

@@ -68,16 +68,19 @@ CAMVID = cast(
 
 
 def test_the_page_is_that_of_the_stored_results() -> None:
-    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    assert report.filled(text) == text, "run `python -m benchmarks.report`"
+    for page in ("README.md", "benchmarks/README.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert report.filled(text) == text, "run `python -m benchmarks.report`"
 
 
 def test_results_become_a_page_and_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "README.md").write_text("no results here\n", encoding="utf-8")
+    monkeypatch.setattr(report, "FOLDER", tmp_path / "benchmarks")
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
-    page = tmp_path / "README.md"
+    page = tmp_path / "benchmarks" / "README.md"
     page.write_text("a\n<!-- bench -->\nold\n<!-- end of bench -->\nb\n", encoding="utf-8")
     report.keep("bench", BENCH)
     report.write()
@@ -103,6 +106,11 @@ def test_quality_names_what_each_number_is() -> None:
     assert "| smp's network, seglib's recipe | val" in text
     assert "of 99.87 % or more of" in text
     assert "| pole | 0.60 | 0.40 |" in text
+    short = report.camvid_in_short(CAMVID)
+    assert (
+        "| seglib's network, seglib's recipe | drive 0006R0, held out | a processor | 0.40 |"
+        in short
+    )
     assert report.curves(CAMVID["rows"]).axes[0].get_legend() is not None
 
 
