@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -79,3 +80,15 @@ def assert_exports(backbone: nn.Module) -> None:
     x = torch.randn(1, 3, 65, 97)
     for a, b in zip(program.module()(x), backbone(x), strict=True):
         assert relative(a, b) < 1e-5
+
+
+HEAVY = ("resnet101", "resnet152", "resnext", "wide_resnet", "xception", "hrnetv2_48")
+
+
+def heavy_ones_slow(names: Iterable[str]) -> list[object]:
+    """Names of networks as parameters of a test; the large ones are left to the nightly."""
+    slow = pytest.mark.slow
+    return [
+        pytest.param(name, marks=slow) if any(heavy in name for heavy in HEAVY) else name
+        for name in names
+    ]

@@ -101,6 +101,7 @@ def test_help_and_version(run: Run) -> None:
         assert out.startswith(f"Usage: seglib {command} ")
 
 
+@pytest.mark.slow
 def test_models_lists_parameters_and_multiply_adds(run: Run) -> None:
     code, out, _ = run("models")
     assert code == 0

@@ -76,6 +76,7 @@ def test_two_processes_are_one(tmp_path: Path, options: dict[str, object]) -> No
         assert torch.allclose(shared_weights[name], value, atol=1e-4), name
 
 
+@pytest.mark.slow
 def test_batchnorm_sees_the_images_of_all(tmp_path: Path) -> None:
     """After one step the first layer's running mean is that of the whole batch."""
     options = {"steps": 1, "freeze_bn": False, "momentum": 0.0}

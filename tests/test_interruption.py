@@ -148,6 +148,7 @@ def killed(tmp_path: Path, file: str, write: int, points: tuple[str, ...]) -> No
         assert not [path for path in folder.iterdir() if path.name.startswith(".")], point
 
 
+@pytest.mark.slow
 def test_killed_while_the_checkpoint_is_written(tmp_path: Path) -> None:
     killed(tmp_path, "last.pth", 2, POINTS)
 

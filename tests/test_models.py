@@ -1,6 +1,6 @@
 import pytest
 import torch
-from support import multiply_adds, random_state, relative, shapes_of
+from support import heavy_ones_slow, multiply_adds, random_state, relative, shapes_of
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 import seglib
@@ -39,7 +39,7 @@ def test_available_models() -> None:
     assert alias.config["name"] == "deeplabv3_mobilenetv2"
 
 
-@pytest.mark.parametrize("name", available_models())
+@pytest.mark.parametrize("name", heavy_ones_slow(available_models()))
 def test_every_model_trains_at_an_odd_size(name: str) -> None:
     model = build_model(name, num_classes=5)
     logits = model(torch.randn(2, 3, 65, 97))
@@ -48,7 +48,7 @@ def test_every_model_trains_at_an_odd_size(name: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("backbone", [*WITH_PYRAMID, *HRNETS])
+@pytest.mark.parametrize("backbone", heavy_ones_slow([*WITH_PYRAMID, *HRNETS]))
 def test_every_backbone_at_the_size_of_the_papers(backbone: str) -> None:
     model = build_model(f"deeplabv3_{backbone}").eval()
     with torch.inference_mode():
@@ -134,11 +134,11 @@ def test_head_options() -> None:
     ("name", "options"),
     [
         ("deeplabv3plus_mobilenetv2", SMALL),
-        ("deeplabv3plus_mobilenetv3_small", {}),
-        ("deeplabv3_ghostnet", {"width_mult": 0.5}),
         ("fpn_resnet18", {}),
-        ("deeplabv3plus_xception", {}),
-        ("deeplabv3_hrnetv2_32", {}),
+        pytest.param("deeplabv3plus_mobilenetv3_small", {}, marks=pytest.mark.slow),
+        pytest.param("deeplabv3_ghostnet", {"width_mult": 0.5}, marks=pytest.mark.slow),
+        pytest.param("deeplabv3plus_xception", {}, marks=pytest.mark.slow),
+        pytest.param("deeplabv3_hrnetv2_32", {}, marks=pytest.mark.slow),
     ],
 )
 def test_export_with_dynamic_size(name: str, options: dict[str, object]) -> None:

@@ -38,9 +38,8 @@ def test_it_counts_the_backbones() -> None:
 
 
 def test_its_figures_are_those_of_the_benchmarks() -> None:
-    bench, camvid = report.stored("bench"), report.stored("camvid")
+    bench = report.stored("bench")
     assert bench is not None
-    assert camvid is not None
     (row,) = (
         row
         for row in bench["rows"]
@@ -48,9 +47,6 @@ def test_its_figures_are_those_of_the_benchmarks() -> None:
     )
     text = " ".join(README.split())
     assert f"{1 / row['ratio']:.1f} times as fast" in text
-    for library, words in (("seglib", "give {} and {} val"), ("smp", "usual recipe {} and {}.")):
-        values = [f"{r['mean_iou']:.2f}" for r in camvid["rows"] if r["library"] == library]
-        assert words.format(*values) in text
 
 
 @pytest.mark.parametrize(("name", "rest"), COMMANDS)

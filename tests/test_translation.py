@@ -68,8 +68,12 @@ HRNET_END = {"incre_modules", "downsamp_modules", "final_layer", "classifier"}
         ("resnet50d", "resnet50", {"deep_stem": True, "avg_down": True}, "torchvision", {"fc"}),
         ("resnet34", "resnet34", {}, "torchvision", {"fc"}),
         ("legacy_xception", "xception", {}, "vainf", {"last_linear"}),
-        ("legacy_xception", "xception", {"legacy_tail": True}, "vainf", {"last_linear", "bn4"}),
-        ("hrnet_w32", "hrnetv2_32", {}, "timm", HRNET_END),
+        pytest.param(
+            *("legacy_xception", "xception", {"legacy_tail": True}, "vainf"),
+            {"last_linear", "bn4"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("hrnet_w32", "hrnetv2_32", {}, "timm", HRNET_END, marks=pytest.mark.slow),
     ],
 )
 def test_timm_fills_backbones_and_models(

@@ -7,7 +7,14 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from support import random_state, relative, shapes_of, stored_shapes, without_dropout
+from support import (
+    heavy_ones_slow,
+    random_state,
+    relative,
+    shapes_of,
+    stored_shapes,
+    without_dropout,
+)
 from torch import Tensor
 
 from seglib import build_model, load_weights, save_weights
@@ -39,7 +46,7 @@ def reference_state(name: str) -> dict[str, Tensor]:
     return random_state(stored_shapes(str(REFERENCE[f"{name}/names"])), seed=7)
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("entry", heavy_ones_slow(ENTRIES))
 def test_public_code_and_its_weights_give_the_same(entry: str) -> None:
     name, _, output_stride = entry.rpartition("/")
     backbone = name.partition("_")[2]

@@ -240,6 +240,7 @@ def test_names_are_those_of_the_public_files() -> None:
         assert backbone == {n: s for n, s in published.items() if not n.startswith(HEAD)}
 
 
+@pytest.mark.slow
 def test_exports_with_dynamic_size() -> None:
     backbone = HRNet(8).double().eval()
     backbone.load_state_dict(random_state(shapes_of(backbone), seed=2))

@@ -369,6 +369,7 @@ def test_copies_and_meta_device() -> None:
     assert tuple(maps[-1].shape) == (2, 160, 17, 17)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output_stride", [16, 32])
 def test_exports_with_dynamic_size(output_stride: int) -> None:
     backbone = build_backbone("mobilenetv3_small", output_stride=output_stride).eval()

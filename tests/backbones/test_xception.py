@@ -222,6 +222,7 @@ def test_names_are_those_of_the_public_files() -> None:
     assert legacy == dict(stored_shapes(str(REFERENCE["names"])))
 
 
+@pytest.mark.slow
 def test_exports_with_dynamic_size() -> None:
     backbone = Xception(output_stride=16).double().eval()
     backbone.load_state_dict(random_state(shapes_of(backbone), seed=2))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import pytest
 
@@ -132,7 +133,14 @@ def test_a_kernel_that_learns_late_that_somebody_listens_is_asked_anew() -> None
     session = Session({}, limits=SHORT)
     subscription = bytes(session._iopub._held)
     session._iopub._held.clear()
-    later = Timer(3.0, lambda: session._iopub._outgoing.extend(subscription))
+
+    def subscribe_late() -> None:
+        while not session._iopub._ready:  # slow machines need more than three seconds until then
+            time.sleep(0.05)
+        time.sleep(3.0)
+        session._iopub._outgoing.extend(subscription)
+
+    later = Thread(target=subscribe_late, daemon=True)
     later.start()
     with session:
         assert text(session, "print(1)") == "1\n"
