@@ -326,8 +326,9 @@ def curves(rows: list[CamVidRow]) -> Figure:
             axes.plot(
                 minutes, values, style, color=colors[row["network"]], markersize=3, label=label
             )
-            if not val:
-                axes.annotate(row["measured_on"], (minutes[-1], values[-1]), fontsize=7)
+            instructions = row["machine"].partition("(")[2].partition(")")[0]
+            end = instructions if val else row["measured_on"]
+            axes.annotate(end, (minutes[-1], values[-1]), fontsize=7)
         axes.set_title(
             "val: a drive that is also in train" if val else "a drive held out", fontsize=9
         )
